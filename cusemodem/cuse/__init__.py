@@ -1,0 +1,1 @@
+"""The serial port: CUSE messages, port behaviour, and the adapters to the kernel."""

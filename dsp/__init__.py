@@ -1,0 +1,1 @@
+"""Fax signal processing: bits to audio and audio to bits, compiled."""

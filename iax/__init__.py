@@ -1,0 +1,1 @@
+"""IAX2: frames, calls and registrations, sans I/O."""
