@@ -1,0 +1,47 @@
+"""The tick's schedule: exact, catching up, bounded, and following the far end's clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from cusemodem.tick import BLOCK_S, MAX_BEHIND_S, TickClock
+
+
+def test_blocks_are_due_on_an_absolute_schedule() -> None:
+    clock = TickClock(100.0)
+    assert clock.due(100.0) == 0
+    total = sum(clock.due(100.0 + 0.001 * i + 0.0005) for i in range(10_000))
+    assert total == pytest.approx(500, abs=1)
+
+
+def test_a_stall_is_caught_up_and_a_long_one_skipped() -> None:
+    clock = TickClock(0.0)
+    assert clock.due(0.51) == 25
+    assert clock.due(60.51) == pytest.approx(MAX_BEHIND_S / BLOCK_S, abs=2)
+    assert clock.statistics().n_skipped == pytest.approx(59.0 / BLOCK_S, abs=3)
+
+
+@pytest.mark.parametrize("far_ppm", [-100.0, -30.0, 0.0, 50.0, 100.0])
+def test_the_buffer_stays_near_its_target_for_an_hour(far_ppm: float) -> None:
+    """A buffer fed by a clock off by `far_ppm` neither runs dry nor overflows (±20 ms), for an hour."""
+    clock = TickClock(0.0)
+    now, fill, worst = 0.0, 0.0, 0.0
+    for _ in range(int(3600 / BLOCK_S)):
+        step = clock.next_due - now
+        now = clock.next_due
+        assert clock.due(now) == 1
+        fill += step * 8000.0 * (1.0 + far_ppm * 1e-6) - 160.0
+        worst = max(worst, abs(fill))
+        clock.steer(fill)
+    assert worst < 160.0
+    assert clock.statistics().correction_ppm == pytest.approx(far_ppm, abs=3.0)
+
+
+def test_without_a_call_the_correction_decays() -> None:
+    clock = TickClock(0.0)
+    for _ in range(50_000):
+        clock.steer(80.0)
+    assert clock.statistics().correction_ppm == 200.0
+    for _ in range(1000):
+        clock.steer(None)
+    assert clock.statistics().correction_ppm == pytest.approx(0.0, abs=0.1)
