@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numba
 import numpy as np
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Type of a kernel's state argument: one element of :func:`records`, whose fields are attributes.
-Record = np.record
+#: Type of a kernel's state argument: one element of :func:`records`. Its fields are attributes whose types
+#: only the dtype knows.
+Record: TypeAlias = Any
 
+#: Sums may be re-ordered so that filters use vector instructions; NaN and infinity keep their meaning.
+_FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 _PACKAGE = Path(__file__).parent
 _IMPORT = re.compile(r"^\s*(?:from dsp\.(\w+) import|import dsp\.(\w+)|from dsp import (.+))", re.MULTILINE)
 _stamps: dict[Path, bytes] = {}
@@ -60,10 +63,10 @@ def kernel(function: F) -> F:
     (see :func:`uncached_kernels`).
     """
     try:
-        compiled = numba.njit(function, cache=True, nogil=True, error_model="numpy")
+        compiled = numba.njit(function, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
         _uncached.append(function.__qualname__)
-        return numba.njit(function, nogil=True, error_model="numpy")  # type: ignore[no-any-return]
+        return numba.njit(function, nogil=True, error_model="numpy", fastmath=_FASTMATH)  # type: ignore[no-any-return]
     cache = getattr(compiled, "_cache", None)  # absent when the compiler is disabled
     if cache is not None:
         cache._cache_file._source_stamp = source_stamp(Path(function.__code__.co_filename))
@@ -78,3 +81,11 @@ def uncached_kernels() -> list[str]:
 def records(dtype: np.dtype[Any], n: int) -> NDArray[Any]:
     """``n`` zeroed records of ``dtype`` whose fields are attributes, nested ones too."""
     return np.zeros(n, dtype).view(np.recarray)
+
+
+def argument(state: NDArray[Any]) -> NDArray[Any]:
+    """The form in which an array from :func:`records` is best given to a kernel.
+
+    Compiled code takes a plain array several times faster; uncompiled code needs the attributes.
+    """
+    return state if getattr(numba.config, "DISABLE_JIT", 0) else state.view(np.ndarray)

@@ -1,0 +1,77 @@
+"""All channels of a process: one structured array, one compiled call a tick."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.channel import CHANNEL, Channel, channel_block
+from dsp.events import Event, decode
+from dsp.kernel import Record, argument, kernel, records
+from dsp.level import BLOCK
+
+_OCTETS = 8192  # most that one order to a channel can carry
+
+
+@kernel
+def process_bank(
+    state: Record,
+    rx: NDArray[np.int16],
+    lost: NDArray[np.bool_],
+    tx: NDArray[np.int16],
+    active: NDArray[np.int64],
+) -> int:
+    """One tick of every channel; returns how many have events, their numbers are in ``active``."""
+    work = np.empty((2, BLOCK), np.float32)
+    n_active = 0
+    for i in range(state.shape[0]):
+        rec = state[i]
+        channel_block(rec, rx[i], lost[i], tx[i], work)
+        if rec.events.n > 0:
+            active[n_active] = i
+            n_active += 1
+    return n_active
+
+
+class Bank:
+    """``n_channels`` modems' signal processing; ``channels[i]`` is the handle on the i-th."""
+
+    def __init__(self, n_channels: int) -> None:
+        if n_channels < 1:
+            raise ValueError(f"a bank has at least one channel, not {n_channels}")
+        state = records(CHANNEL, n_channels)
+        octets = np.zeros(_OCTETS, np.uint8)
+        #: Handles onto the channels.
+        self.channels = [Channel(state, i, octets) for i in range(n_channels)]
+        self._state = argument(state)
+        self._events = state.view(np.ndarray)["events"]
+        # Own arrays, so that the compiler sees the same types whatever the caller has.
+        self._rx = np.zeros((n_channels, BLOCK), np.int16)
+        self._lost = np.zeros(n_channels, np.bool_)
+        self._tx = np.zeros((n_channels, BLOCK), np.int16)
+        self._active = np.zeros(n_channels, np.int64)
+        self._n_active = 0
+        # Load (or compile) the kernels now, not in the middle of the first call.
+        process_bank(self._state[:0], self._rx, self._lost, self._tx, self._active)
+        self.channels[0].receive_off()
+
+    def process(self, rx: NDArray[np.int16], lost: NDArray[np.bool_]) -> NDArray[np.int16]:
+        """One 20 ms tick of all channels.
+
+        ``rx`` (n, 160) is what was heard; ``lost`` (n) marks blocks that stand in for audio that never
+        arrived. Returns what to send, (n, 160); the same array at each call.
+        """
+        if rx.shape != self._rx.shape or lost.shape != self._lost.shape:
+            raise ValueError(
+                f"expected rx {self._rx.shape} and lost {self._lost.shape}, got {rx.shape} and {lost.shape}"
+            )
+        np.copyto(self._rx, rx)
+        np.copyto(self._lost, lost)
+        self._n_active = process_bank(self._state, self._rx, self._lost, self._tx, self._active)
+        return self._tx
+
+    def events(self) -> list[tuple[int, Event]]:
+        """What the last :meth:`process` found, as (channel number, event), in order within a channel."""
+        if self._n_active == 0:
+            return []
+        return [(i, e) for i in self._active[: self._n_active].tolist() for e in decode(self._events[i])]

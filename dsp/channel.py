@@ -1,0 +1,273 @@
+"""One channel: its record, what it does with 20 ms of audio, and the Python handle on it.
+
+A channel sends one thing (silence, CNG, CED, V.21 frames, a fast modem's data) and listens for one thing
+(nothing, V.21, or a fast modem and V.21 flags in parallel); level and silence are metered all the time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.events import EVENTS, FLAGS_DETECTED, FRAME_SENT, TRANSMIT_DONE, push
+from dsp.hdlc import MAX_FRAME, hdlc_tx_put
+from dsp.kernel import Record, argument, kernel
+from dsp.level import BLOCK, LEVEL, level_block, rms_to_dbm0
+from dsp.measures import Measures
+from dsp.tones import TONE_TX, ced_tx_block, cng_tx_block, tone_tx_start
+from dsp.v21 import V21_RX, V21_TX, v21_rx_block, v21_rx_reset, v21_tx_block, v21_tx_start
+
+# What a channel sends.
+_TX_SILENCE = 0
+_TX_CNG = 1
+_TX_CED = 2
+_TX_V21 = 3
+_TX_FAST = 4
+# What it listens for.
+_RX_OFF = 0
+_RX_V21 = 1
+_RX_FAST = 2
+
+#: A run of lost blocks longer than this is no gap in a signal: the channel then hears silence.
+_MAX_LOST_RUN = 10
+
+CHANNEL = np.dtype(
+    [
+        ("tx_mode", "u1"),
+        ("rx_mode", "u1"),
+        ("say_flags", "u1"),  # report flags of a carrier that was there before it was asked for
+        ("lost_run", "i4"),
+        ("n_lost", "i8"),
+        ("n_clipped", "i8"),
+        ("level", LEVEL),
+        ("tone_tx", TONE_TX),
+        ("v21_tx", V21_TX),
+        ("v21_rx", V21_RX),
+        ("events", EVENTS),
+    ],
+    align=True,
+)
+
+
+@kernel
+def _transmit(rec: Record, out: NDArray[np.float32]) -> None:
+    """Set ``out`` to the next 160 samples, on the int16 scale."""
+    if rec.tx_mode == _TX_CNG:
+        cng_tx_block(rec.tone_tx, out)
+    elif rec.tx_mode == _TX_CED:
+        ced_tx_block(rec.tone_tx, out)
+        if rec.tone_tx.done:
+            rec.tx_mode = _TX_SILENCE
+            push(rec.events, TRANSMIT_DONE)
+    elif rec.tx_mode == _TX_V21:
+        v21_tx_block(rec.v21_tx, out)
+        for _ in range(rec.v21_tx.hdlc.n_sent):
+            push(rec.events, FRAME_SENT)
+        rec.v21_tx.hdlc.n_sent = 0
+        if rec.v21_tx.done:
+            rec.tx_mode = _TX_SILENCE
+            push(rec.events, TRANSMIT_DONE)
+
+
+@kernel
+def _receive(rec: Record, x: NDArray[np.float32], lost: bool) -> None:
+    """Take 160 samples; ``lost``: they are only a stand-in for what never arrived."""
+    level_block(rec.level, x, lost)
+    if rec.rx_mode == _RX_OFF:
+        return
+    if rec.say_flags:
+        rec.say_flags = 0
+        if rec.v21_rx.carrier:
+            push(rec.events, FLAGS_DETECTED)
+    if not lost:
+        v21_rx_block(rec.v21_rx, x, rec.level.dc, rec.events)
+
+
+@kernel
+def channel_block(
+    rec: Record, rx: NDArray[np.int16], lost: bool, tx: NDArray[np.int16], work: NDArray[np.float32]
+) -> None:
+    """20 ms of one channel: ``rx`` in, ``tx`` out, events into ``rec.events``; ``work`` (2, 160): scratch."""
+    x = work[0]
+    out = work[1]
+    rec.events.n = 0
+    rec.events.n_data = 0
+    if lost:
+        rec.n_lost += 1
+        rec.lost_run += 1
+    else:
+        rec.lost_run = 0
+    silent = rec.lost_run > _MAX_LOST_RUN
+    for k in range(BLOCK):
+        x[k] = np.float32(0.0) if silent else np.float32(rx[k])
+    _receive(rec, x, lost and not silent)
+
+    if rec.tx_mode == _TX_SILENCE:
+        for k in range(BLOCK):
+            tx[k] = 0
+        return
+    _transmit(rec, out)
+    for k in range(BLOCK):
+        sample = np.rint(out[k])
+        if sample > np.float32(32767.0):
+            sample = np.float32(32767.0)
+            rec.n_clipped += 1
+        elif sample < np.float32(-32768.0):
+            sample = np.float32(-32768.0)
+            rec.n_clipped += 1
+        tx[k] = np.int16(sample)
+
+
+# --- orders ----------------------------------------------------------------------------------------
+# One kernel for all of them, so that there is only one to load before the first call.
+
+_SEND_SILENCE = 0
+_SEND_CNG = 1
+_SEND_CED = 2
+_SEND_FLAGS = 3
+_SEND_FRAME = 4
+_END = 7
+_RECEIVE_OFF = 8
+_RECEIVE_V21 = 9
+
+
+@kernel
+def order(state: Record, i: int, what: int, n: int, octets: NDArray[np.uint8]) -> int:
+    """Change what channel ``i`` does; ``n`` is a modulation code, or says how many ``octets`` to take.
+
+    Returns how many octets were taken.
+    """
+    rec = state[i]
+    if what == _SEND_SILENCE:
+        rec.tx_mode = _TX_SILENCE
+    elif what == _SEND_CNG:
+        tone_tx_start(rec.tone_tx)
+        rec.tx_mode = _TX_CNG
+    elif what == _SEND_CED:
+        tone_tx_start(rec.tone_tx)
+        rec.tx_mode = _TX_CED
+    elif what == _SEND_FLAGS:
+        if rec.tx_mode == _TX_V21:
+            rec.v21_tx.hdlc.end = 0
+        else:
+            v21_tx_start(rec.v21_tx)
+            rec.tx_mode = _TX_V21
+    elif what == _SEND_FRAME:
+        return n if hdlc_tx_put(rec.v21_tx.hdlc, octets, n) else 0
+    elif what == _END:
+        if rec.tx_mode == _TX_V21:
+            rec.v21_tx.hdlc.end = 1
+    elif what == _RECEIVE_OFF:
+        rec.rx_mode = _RX_OFF
+    elif what == _RECEIVE_V21:
+        if rec.rx_mode == _RX_OFF or rec.v21_rx.carrier == 0:
+            v21_rx_reset(rec.v21_rx)
+        rec.say_flags = rec.v21_rx.carrier
+        rec.rx_mode = _RX_V21
+    return 0
+
+
+class Channel:
+    """Handle on channel ``i`` of a bank. Orders take effect with the next block; events are the bank's."""
+
+    def __init__(self, state: NDArray[np.void], i: int, octets: NDArray[np.uint8]) -> None:
+        plain = state.view(np.ndarray)
+        self._state = argument(state)
+        self._i = i
+        self._octets = octets  # where octets are put for a kernel; shared by a bank's channels
+        self._record = plain[i : i + 1]
+        self._silence_samples = self._record["level"]["silence_samples"]
+        self._power = self._record["level"]["power"]
+        self._tx_mode = self._record["tx_mode"]
+
+    def _order(self, what: int, code: int = 0) -> None:
+        order(self._state, self._i, what, code, self._octets)
+
+    def _order_with(self, what: int, octets: bytes) -> int:
+        n = min(len(octets), self._octets.size)
+        self._octets[:n] = np.frombuffer(octets, np.uint8, n)
+        return int(order(self._state, self._i, what, n, self._octets))
+
+    # transmit
+
+    def send_silence(self) -> None:
+        """Drop any carrier or tone now, with all that was queued; no event follows."""
+        self._order(_SEND_SILENCE)
+
+    def send_cng(self) -> None:
+        """Send CNG, 1100 Hz 0.5 s on and 3 s off, until another order (T.30 §4.2)."""
+        self._order(_SEND_CNG)
+
+    def send_ced(self) -> None:
+        """Send CED: 200 ms silence, 3 s of 2100 Hz, 75 ms silence, then ``TransmitDone`` (T.30 §4.1)."""
+        self._order(_SEND_CED)
+
+    def send_flags(self) -> None:
+        """Put the V.21 carrier up: a preamble of 37 flags, then flags until there are frames.
+
+        If it is up already it stays, without a new preamble, and an ``end()`` not yet executed is taken back.
+        """
+        self._order(_SEND_FLAGS)
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queue one V.21 frame (address, control, …; the FCS is added); ``FrameSent`` when it has gone out.
+
+        Raises ``ValueError`` for an empty frame or one longer than T.30's, ``RuntimeError`` without
+        ``send_flags()`` before, ``BufferError`` when 4 KiB are waiting already.
+        """
+        if not 1 <= len(frame) <= MAX_FRAME - 2:
+            raise ValueError(f"a frame has 1 to {MAX_FRAME - 2} octets without its FCS, not {len(frame)}")
+        if self._tx_mode[0] != _TX_V21:
+            raise RuntimeError("no V.21 carrier to send a frame on; call send_flags() first")
+        if not self._order_with(_SEND_FRAME, frame):
+            raise BufferError("too many V.21 frames are waiting; wait for FrameSent")
+
+    def end(self) -> None:
+        """Finish: send what is queued, turn off (V.21: after two flags); then ``TransmitDone``."""
+        self._order(_END)
+
+    # receive
+
+    def receive_off(self) -> None:
+        """Listen for nothing."""
+        self._order(_RECEIVE_OFF)
+
+    def receive_v21(self) -> None:
+        """Listen for V.21 HDLC frames.
+
+        A V.21 carrier that is being received already, perhaps while listening for a fast modem, goes on
+        being received, and its ``FlagsDetected`` is repeated at once.
+        """
+        self._order(_RECEIVE_V21)
+
+    # measures
+
+    @property
+    def silence_samples(self) -> int:
+        """How long the received level has been below -36 dBm0 without a break."""
+        return int(self._silence_samples[0])
+
+    @property
+    def level_dbm0(self) -> float:
+        """Received level over the last 20 ms."""
+        return rms_to_dbm0(float(self._power[0]) ** 0.5)
+
+    def measures(self) -> Measures:
+        """What has been measured so far."""
+        rec = self._record[0]
+        v21 = rec["v21_rx"]
+        carrier_power = float(v21["carrier_power"])
+        return Measures(
+            level_dbm0=rms_to_dbm0(carrier_power**0.5) if carrier_power > 0 else self.level_dbm0,
+            snr_db=0.0,
+            evm=0.0,
+            carrier_offset_hz=0.0,
+            clock_offset_ppm=0.0,
+            trained=False,
+            n_trained=0,
+            n_training_failed=0,
+            n_frames_good=int(v21["n_good"]),
+            n_frames_bad=int(v21["n_bad"]),
+            n_lost_blocks=int(rec["n_lost"]),
+            n_clipped_samples=int(rec["n_clipped"]),
+        )

@@ -1,0 +1,23 @@
+"""What a channel has measured of the signals it received."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """A snapshot; figures of the fast modem are of its present or last carrier, 0 before the first."""
+
+    level_dbm0: float  #: of the carrier being received, or of the last one; of the line if there was none
+    snr_db: float  #: at the fast receiver's decisions
+    evm: float  #: error vector magnitude, rms, as a share of the rms symbol
+    carrier_offset_hz: float
+    clock_offset_ppm: float  #: the far end's clock against ours; positive: theirs is fast
+    trained: bool  #: the last training was learnt
+    n_trained: int
+    n_training_failed: int
+    n_frames_good: int  #: V.21 frames with a right FCS
+    n_frames_bad: int
+    n_lost_blocks: int  #: blocks of 20 ms that never arrived
+    n_clipped_samples: int  #: transmitted samples cut to the int16 range
