@@ -1,0 +1,93 @@
+"""The fast modulations as constant arrays, one row each, for the transmitter's and receiver's kernels.
+
+V.17's rows will stand here beside the others when it comes; see v17.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.kernel import kernel
+from dsp.modulation import Modulation
+from dsp.pulse import CARRIER_STEPS, SAMPLE_RATE_HZ, TX_SYMBOLS, rx_half_taps, rx_phases, tx_phases
+from dsp.v27ter import V27TER_2400, V27TER_4800
+from dsp.v29 import V29_4800, V29_7200, V29_9600
+
+#: Row order of every table below.
+MODULATIONS: tuple[Modulation, ...] = (V27TER_2400, V27TER_4800, V29_4800, V29_7200, V29_9600)
+
+
+def _ints(values: list[int]) -> NDArray[np.int32]:
+    return np.array(values, np.int32)
+
+
+CODE = _ints([m.code for m in MODULATIONS])
+BAUD = _ints([m.baud for m in MODULATIONS])
+BITS_PER_SYMBOL = _ints([m.bits_per_symbol for m in MODULATIONS])
+SCRAMBLER = _ints([m.scrambler for m in MODULATIONS])
+#: Carrier phase advance a sample, in 1/80 of a turn.
+CARRIER_STEP = _ints([m.carrier_hz * CARRIER_STEPS // SAMPLE_RATE_HZ for m in MODULATIONS])
+_TURN = np.exp(2j * np.pi * np.arange(CARRIER_STEPS) / CARRIER_STEPS)
+COSINE = _TURN.real.astype(np.float32)
+SINE = _TURN.imag.astype(np.float32)
+
+# --- points and bits
+
+#: Points of unit mean energy by label; labels that a modulation lacks are 0.
+POINT = np.zeros((len(MODULATIONS), 16), np.complex64)
+#: The labels that exist, and how many.
+LABELS = np.zeros((len(MODULATIONS), 16), np.int32)
+N_LABELS = _ints([len(m.points) for m in MODULATIONS])
+#: Phase change (45° steps, plus 8 for the outer amplitude) by value, and back.
+CHANGE = np.zeros((len(MODULATIONS), 16), np.int32)
+VALUE = np.zeros((len(MODULATIONS), 16), np.int32)
+for _row, _m in enumerate(MODULATIONS):
+    for _i, (_label, _point) in enumerate(_m.points.items()):
+        POINT[_row, _label] = _point * _m.unit
+        LABELS[_row, _i] = _label
+    for _value, _change in enumerate(_m.changes):
+        CHANGE[_row, _value] = _change
+        VALUE[_row, _change] = _value
+#: The same points in the order of LABELS, real and imaginary parts apart.
+POINT_RE = np.take_along_axis(POINT, LABELS, 1).real.copy()
+POINT_IM = np.take_along_axis(POINT, LABELS, 1).imag.copy()
+HOPELESS_MSE = np.array([m.hopeless_mse for m in MODULATIONS], np.float32)
+
+# --- turn-on, turn-off
+
+N_TEP = _ints([m.turn_on.n_tep for m in MODULATIONS])
+N_SILENCE = _ints([m.turn_on.n_silence for m in MODULATIONS])
+N_ALTERNATION = _ints([m.turn_on.n_alternation for m in MODULATIONS])
+N_KNOWN = _ints([len(m.turn_on.known) for m in MODULATIONS])
+KNOWN_START = _ints([sum(len(m.turn_on.known) for m in MODULATIONS[:row]) for row in range(len(MODULATIONS))])
+#: The symbols from the end of the alternation to the first data symbol, all rows one after another.
+KNOWN = np.concatenate([np.array(m.turn_on.known) * m.unit for m in MODULATIONS]).astype(np.complex64)
+TEP_POINT = np.array([m.turn_on.tep_point * m.unit for m in MODULATIONS], np.complex64)
+ALTERNATION = np.array([np.array(m.turn_on.alternation) * m.unit for m in MODULATIONS], np.complex64)
+DATA_SCRAMBLER_STATE = np.array([m.turn_on.scrambler_state for m in MODULATIONS], np.int64)
+DATA_PHASE = _ints([m.turn_on.phase for m in MODULATIONS])
+N_TURN_OFF = _ints([m.n_turn_off for m in MODULATIONS])
+N_TURN_OFF_SILENCE = _ints([m.n_turn_off_silence for m in MODULATIONS])
+
+# --- pulses: several rates share one
+
+_PULSES = list(dict.fromkeys((m.baud, m.carrier_hz, m.rolloff) for m in MODULATIONS))
+PULSE = _ints([_PULSES.index((m.baud, m.carrier_hz, m.rolloff)) for m in MODULATIONS])
+#: A symbol is TX_PHASES[pulse] / TX_STEP[pulse] samples long.
+TX_PHASES = _ints([len(tx_phases(baud, rolloff)) for baud, _, rolloff in _PULSES])
+TX_STEP = _ints([baud * len(tx_phases(baud, rolloff)) // SAMPLE_RATE_HZ for baud, _, rolloff in _PULSES])
+TX_PULSE = np.zeros((len(_PULSES), TX_PHASES.max(), TX_SYMBOLS), np.float32)
+for _pulse, (_baud, _, _rolloff) in enumerate(_PULSES):
+    TX_PULSE[_pulse, : TX_PHASES[_pulse]] = tx_phases(_baud, _rolloff)
+RX_HALF = _ints([rx_half_taps(baud) for baud, _, _ in _PULSES])
+RX_PULSE = np.array([rx_phases(*pulse) for pulse in _PULSES])
+
+
+@kernel
+def row_of(code: int) -> int:
+    """Row of the modulation with T.31 ``code``; -1 if there is none."""
+    for row in range(len(CODE)):
+        if CODE[row] == code:
+            return row
+    return -1
