@@ -1,0 +1,193 @@
+"""One modem's configuration: the checked values, and the files they come from.
+
+Two forms are read, told apart by the first line that says anything: ours is INI with one section `[modem]`;
+an IAXmodem file (`keyword value`, `;` comments) works as it is. Every problem of a file is collected and
+reads `FILE:LINE: key: what is wrong; what to write`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from cusemodem.config_forms import Entry, Problem, iaxmodem_entries, ini_entries, is_ini, significant_lines
+from cusemodem.config_keys import (
+    FLAGS,
+    IAX2_PORT,
+    IAXMODEM_KEYS,
+    INI_KEYS,
+    MAY_BE_EMPTY,
+    OTHER_NAMES,
+    Fields,
+    Owner,
+    read_device,
+)
+from iax.formats import ALAW, SLINEAR, ULAW, Format
+
+__all__ = ["ConfigError", "ModemConfig", "Owner", "Problem", "find", "load", "modem_files"]
+
+DEFAULT_DIRECTORY = Path("/etc/cusemodem")
+MAX_FILE_BYTES = 1 << 16
+LEFTOVERS = (
+    *(".dpkg-old", ".dpkg-new", ".dpkg-dist", ".ucf-old", ".ucf-dist", ".rpmsave", ".rpmnew", ".rpmorig"),
+    *(".bak", ".orig", ".old", ".swp", "~"),
+)
+"""What packagers and editors leave beside a file."""
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; `problems` has one entry, and `str` one line, for each reason."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ModemConfig:
+    """What one modem is told by its file, checked. `secret` never shows in `repr` or `describe`."""
+
+    name: str
+    """The file's name: the modem's name in messages, logs and recordings."""
+    device_path: Path
+    """The node that fax programs open, `/dev/ttyIAX0`."""
+    adapter: str = "auto"
+    """How the node is made: "cuse", "pty", or "auto" (CUSE if the kernel has it)."""
+    owner: Owner | None = None
+    mode: int | None = None
+    """Permissions of the node, 0o660; None leaves them to udev."""
+    port: int = IAX2_PORT
+    """Local UDP port; 0: any free one."""
+    server_host: str = "127.0.0.1"
+    server_port: int = IAX2_PORT
+    refresh_s: int = 300
+    """Registration refresh asked for; 0: do not register."""
+    peername: str = ""
+    secret: str = ""
+    cidname: str = "IAXmodem"
+    cidnumber: str = ""
+    formats: tuple[Format, ...] = (ULAW, ALAW, SLINEAR)
+    """Voice formats, the preferred one first."""
+    record: bool = False
+    replay: bool = False
+    nojitterbuffer: bool = False
+    iax2debug: bool = False
+    dspdebug: bool = False
+    nodaemon: bool = False
+    skew_us: int = 0
+    """First correction of the 20 ms tick, microseconds."""
+
+    @property
+    def device_name(self) -> str:
+        """Last part of the device path, `ttyIAX0`."""
+        return self.device_path.name
+
+    def describe(self) -> Iterator[str]:
+        """One `field = value` a line, the secret masked: for the log."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "secret":
+                value = "***" if value else ""
+            elif field.name == "formats":
+                value = " ".join(format_.name.lower() for format_ in value)
+            elif field.name == "mode" and value is not None:
+                value = f"{value:04o}"
+            yield f"{field.name} = {'' if value is None else value}"
+
+    def __repr__(self) -> str:
+        return f"ModemConfig({', '.join(self.describe())})"
+
+
+def load(path: Path) -> ModemConfig:
+    """The configuration in the file `path`, whose name is the modem's name. Raises ConfigError."""
+    text = _read_text(path)
+    problems: list[Problem] = []
+    ini = is_ini(text)
+    entries = ini_entries(path, text, problems) if ini else iaxmodem_entries(path, text, FLAGS, problems)
+    keys = INI_KEYS if ini else IAXMODEM_KEYS
+    first = next(significant_lines(text), (1, ""))[0]
+    found: Fields = {"name": path.name, "device_path": Path("/dev") / path.name}
+    seen = set()
+    for entry in entries:
+        seen.add(entry.key)
+        try:
+            found |= _read_entry(entry, keys)
+        except ValueError as error:
+            problems.append(Problem(path, entry.line, entry.key, str(error)))
+    seen.update(problem.key for problem in problems)
+    if "device" not in seen:
+        try:
+            read_device(f"/dev/{path.name}")
+        except ValueError:
+            missing = f"is missing, and /dev/{path.name} is no device name; write for example /dev/ttyIAX0"
+            problems.append(Problem(path, first, "device", missing))
+    if "peername" not in seen and found.get("refresh_s", 300):
+        missing = (
+            "is missing; write the name the server knows this modem by, or refresh 0 for no registration"
+        )
+        problems.append(Problem(path, first, "peername", missing))
+    if problems:
+        raise ConfigError(sorted(problems, key=lambda problem: problem.line))
+    if found.get("replay"):
+        found["record"] = False  # as IAXmodem has it
+    return ModemConfig(**found)
+
+
+def find(name: str, directory: Path = DEFAULT_DIRECTORY) -> Path:
+    """The file of the modem `name` in `directory`. Raises ConfigError, with the names there are."""
+    if not name or name in (".", "..") or "/" in name or "\0" in name:
+        text = f"{name!r} is no file name; write the name alone, and --config DIR for its directory"
+        raise ConfigError([Problem(directory, 0, "", text)])
+    path = directory / name
+    if not path.exists():
+        others = ", ".join(other.name for other in modem_files(directory)) if directory.is_dir() else ""
+        there = f"there is {others}" if others else f"write one (see cusemodem(5)); {directory} has none yet"
+        raise ConfigError([Problem(path, 0, "", f"there is no such configuration; {there}")])
+    return path
+
+
+def modem_files(directory: Path = DEFAULT_DIRECTORY) -> list[Path]:
+    """The configuration files in `directory`, by name; hidden files and packagers' leftovers are skipped."""
+    try:
+        paths = sorted(directory.iterdir())
+    except OSError as error:
+        text = f"cannot list the directory ({error.strerror}); write --config DIR for another one"
+        raise ConfigError([Problem(directory, 0, "", text)]) from error
+    return [
+        path
+        for path in paths
+        if path.is_file() and not path.name.startswith((".", "#")) and not path.name.endswith(LEFTOVERS)
+    ]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if not path.is_file() and path.exists():
+            raise ConfigError([Problem(path, 0, "", "is not a file; write the path of a modem's file")])
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        remedy = "run as a user who may read it" if isinstance(error, PermissionError) else "check the path"
+        raise ConfigError([Problem(path, 0, "", f"cannot be read ({error.strerror}); {remedy}")]) from error
+    if len(raw) > MAX_FILE_BYTES or b"\0" in raw:
+        raise ConfigError(
+            [Problem(path, 0, "", "is no configuration (binary or over 64 KiB); check the path")]
+        )
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")  # names in files of IAXmodem's time
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read_entry(entry: Entry, keys: dict[str, Callable[[str], Fields]]) -> Fields:
+    if entry.key not in keys:
+        near = OTHER_NAMES.get(entry.key) or next(iter(difflib.get_close_matches(entry.key, keys, 1)), "")
+        remedy = f"did you mean {near}?" if near else f"the keys are {', '.join(keys)}"
+        raise ValueError(f"is no key; {remedy}")
+    if not entry.value and entry.key not in MAY_BE_EMPTY:
+        example = "yes" if entry.key in FLAGS else "a value, or delete the line"
+        raise ValueError(f"has no value; write {example}")
+    return keys[entry.key](entry.value or "")
