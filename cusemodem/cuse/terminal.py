@@ -1,0 +1,342 @@
+"""The host's end of the port: the part of the kernel's tty layer, for a CUSE device whose kernel side has
+none.
+
+Open files, terminal settings, blocked calls, poll, hang-up. Every call carries a ``token`` of the adapter's
+choice and ends in one ``(token, Outcome)`` of :meth:`Terminal.outcomes`, at once or later. ``now`` is any
+steady clock in seconds.
+
+States of the port as the host sees it:
+
+* *closed*: no open file. Input from the modem is not heard.
+* *open*: the first open raised DTR and RTS (unless the speed is B0).
+* *closing*: the last file was closed with HUPCL, but the modem has not yet taken what was written: DTR drops
+  when it has, or after ``CLOSING_WAIT_S``.
+* *hung up* is a state of an open file, not of the port: its calls fail, while files opened later work.
+
+Settings live as long as the port, not as an open file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cusemodem.cuse.control import Control
+from cusemodem.cuse.discipline import InputBuffer, processed_output
+from cusemodem.cuse.ioctls import IoctlCall
+from cusemodem.cuse.modem_lines import TIOCM_DTR, TIOCM_RTS
+from cusemodem.cuse.port import Port
+from cusemodem.cuse.termios import INITIAL, Termios
+from cusemodem.cuse.waits import CarrierWait, Outcome, ReadWait, Wait, WriteWait
+
+# How long the last close leaves the modem to take what was written before DTR drops: two ticks. A modem in
+# command mode takes it at once; one in the middle of a page must hang up now.
+CLOSING_WAIT_S = 0.04
+
+_POLL_INPUT = select.POLLIN | select.POLLRDNORM
+_POLL_OUTPUT = select.POLLOUT | select.POLLWRNORM
+_POLL_HUNG_UP = _POLL_INPUT | _POLL_OUTPUT | select.POLLERR | select.POLLHUP
+
+
+@dataclass(eq=False, slots=True)
+class OpenFile:
+    """One open(2) of the node; dup and fork share it."""
+
+    number: int
+    hung_up: bool = False
+    # What a sleeper in poll asked for since it was last woken; 0 when nobody sleeps.
+    poll_wanted: int = 0
+    # What poll was told, less what has ceased to hold since.
+    poll_told: int = 0
+    # Bytes received by the port when poll was told, so that edge-triggered epoll wakes for each arrival.
+    poll_received: int = 0
+
+
+class Terminal:
+    """The tty over one :class:`Port`."""
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+        self.settings: Termios = INITIAL
+        self.input = InputBuffer(self.settings)
+        self.input_stopped = False
+        self.exclusive = False
+        self._control = Control(self)
+        self._files: dict[int, OpenFile] = {}
+        self._next_file = 1
+        self._readers: deque[ReadWait] = deque()
+        self._writers: deque[WriteWait] = deque()
+        self._others: list[Wait] = []
+        self._n_received = 0
+        self._closing_until: float | None = None
+        self._outcomes: list[tuple[int, Outcome]] = []
+        self._wakeups: list[int] = []
+
+    # Calls of the host
+
+    def open(self, token: int, flags: int, uid: int, now: float) -> int:
+        """open(2) with ``flags`` by user ``uid``; the outcome's value is the number of the open file, also
+        returned.
+
+        Errors: EBUSY while another has it for itself (TIOCEXCL).
+        """
+        if self.exclusive and uid != 0:
+            self._finish(token, Outcome(error=errno.EBUSY))
+            return 0
+        if self._closing_until is not None:
+            self._finish_closing()
+        file = OpenFile(self._next_file)
+        self._next_file += 1
+        self._files[file.number] = file
+        first = self.port.open_count == 0
+        self.port.file_opened()
+        if first and self.settings.ospeed:
+            self.port.drive_host_lines(TIOCM_DTR | TIOCM_RTS, 0)
+        if flags & os.O_NONBLOCK or self.settings.local or self.port.carrier:
+            self._finish(token, Outcome(value=file.number))
+        else:
+            self._others.append(CarrierWait(token, file))
+        return file.number
+
+    def release(self, number: int, now: float) -> None:
+        """The last copy of an open file is closed. The adapter has answered already; nothing can go wrong."""
+        file = self._files.pop(number, None)
+        if file is None or file.hung_up:
+            return
+        self.port.files_closed()
+        if self.port.open_count == 0:
+            self._last_close(now)
+
+    def read(self, token: int, number: int, size: int, nonblocking: bool, now: float) -> None:
+        """read(2); the outcome's data are the bytes. Errors: EAGAIN, EINTR, EBADF."""
+        file = self._file(token, number)
+        if file is None:
+            return
+        if self._readers and nonblocking:
+            self._finish(token, Outcome(error=errno.EAGAIN))
+            return
+        self._receive()
+        self._readers.append(ReadWait(token, file, size, nonblocking))
+        self._advance_in_turn(self._readers, now)
+
+    def write(self, token: int, number: int, data: bytes, nonblocking: bool, now: float) -> None:
+        """write(2); the outcome's value is the count of bytes taken. Errors: EAGAIN, EINTR, EIO, EBADF."""
+        file = self._file(token, number)
+        if file is None:
+            return
+        if self._writers and nonblocking:
+            self._finish(token, Outcome(error=errno.EAGAIN))
+            return
+        self._writers.append(WriteWait(token, file, data, nonblocking))
+        self._advance_in_turn(self._writers, now)
+
+    def ioctl(
+        self, token: int, number: int, call: IoctlCall, argument: int, data: bytes, *, now: float
+    ) -> None:
+        """ioctl(2) of a call in the table, with the caller's memory (``data``) in hand.
+
+        Errors: EIO when hung up, EINTR, and what the call itself gives.
+        """
+        file = self._file(token, number)
+        if file is None:
+            return
+        self._receive()
+        result = self._control.execute(call, token, file, argument, data)
+        if isinstance(result, Outcome):
+            self._finish(token, result)
+        else:
+            self._others.append(result)
+            self._advance_others(now)
+
+    def poll(self, number: int, wanted: int, wake: bool) -> int:
+        """The events that hold for an open file; with ``wake``, its number is in a later :meth:`wakeups`,
+        once, when one of the events ``wanted`` comes.
+        """
+        file = self._files.get(number)
+        if file is None:
+            return select.POLLNVAL
+        self._receive()
+        events = self._poll_events(file)
+        file.poll_told = events
+        file.poll_received = self._n_received
+        if wake:
+            file.poll_wanted |= wanted | select.POLLERR | select.POLLHUP
+        return events
+
+    def interrupt(self, token: int, now: float) -> bool:
+        """A signal is pending for the caller: end its call. Returns whether it was still waiting."""
+        for queue in (self._readers, self._writers, self._others):
+            for wait in queue:
+                if wait.token == token:
+                    queue.remove(wait)  # type: ignore[arg-type]
+                    self.port.counts["interrupts"] += 1
+                    outcome = wait.interrupted()
+                    if isinstance(wait, CarrierWait):
+                        self.release(wait.file.number, now)
+                    self._finish(token, outcome)
+                    # The next in turn may have what it wants.
+                    self._advance(now)
+                    return True
+        return False
+
+    # The adapter's turn
+
+    def service(self, now: float) -> None:
+        """Look at what changed at the port, in the queues, on the clock; then see outcomes and wakeups."""
+        if self.port.take_carrier_loss() and not self.settings.local:
+            self._hang_up()
+        self._receive()
+        self._advance(now)
+        if self._closing_until is not None and (not self.port.to_modem or now >= self._closing_until):
+            self.port.flush_output()
+            self._finish_closing()
+        for file in self._files.values():
+            if file.poll_wanted:
+                self._wake_if_due(file)
+
+    def next_timer(self) -> float | None:
+        """When :meth:`service` has to be called at the latest, if nothing happens before."""
+        deadlines = [wait.deadline for wait in self._others]
+        if self._readers:
+            deadlines.append(self._readers[0].deadline)
+        deadlines.append(self._closing_until)
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def outcomes(self) -> list[tuple[int, Outcome]]:
+        """Calls that ended since the last call of this: (token, outcome)."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def wakeups(self) -> list[int]:
+        """Open files whose sleepers in poll shall ask again."""
+        wakeups, self._wakeups = self._wakeups, []
+        return wakeups
+
+    # For control.py
+
+    def change_settings(self, settings: Termios) -> None:
+        """New settings, at once. B0 drops DTR and RTS, a speed after B0 raises them again."""
+        had_speed, self.settings = bool(self.settings.ospeed), settings
+        self.input.change_settings(settings)
+        if had_speed and not settings.ospeed:
+            self.port.drive_host_lines(0, TIOCM_DTR | TIOCM_RTS)
+        elif settings.ospeed and not had_speed:
+            self.port.drive_host_lines(TIOCM_DTR | TIOCM_RTS, 0)
+
+    def flush_input(self) -> None:
+        """Drop what the host has not read."""
+        self.port.flush_input()
+        self.port.counts["bytes_flushed"] += self.input.clear()
+
+    # Inside
+
+    def _file(self, token: int, number: int) -> OpenFile | None:
+        file = self._files.get(number)
+        if file is None:
+            self._finish(token, Outcome(error=errno.EBADF))
+        return file
+
+    def _finish(self, token: int, outcome: Outcome) -> None:
+        self._outcomes.append((token, outcome))
+
+    def _receive(self) -> None:
+        """From the port's queue through the line discipline into the buffer of the readers."""
+        if self.input_stopped or not self.port.to_host:
+            return
+        data = self.port.to_host.take(self.port.to_host.limit - len(self.input))
+        if not data:
+            return
+        self._n_received += len(data)
+        echo = self.input.receive(data)
+        # Without a carrier echo would reach the modem's command interpreter, which would take its own result
+        # codes and echo for commands, answer them, and never end. With one it is for the caller at the far
+        # end.
+        if echo and self.port.carrier and self.port.to_modem.room:
+            self.port.put_output(processed_output(echo, self.settings))
+
+    def _advance(self, now: float) -> None:
+        self._advance_in_turn(self._readers, now)
+        self._advance_in_turn(self._writers, now)
+        self._advance_others(now)
+
+    def _advance_in_turn(self, queue: deque[ReadWait] | deque[WriteWait], now: float) -> None:
+        while queue:
+            wait: Wait = queue[0]
+            outcome = wait.advance(self, now)
+            if outcome is None:
+                return
+            queue.popleft()
+            self._finish(wait.token, outcome)
+
+    def _advance_others(self, now: float) -> None:
+        if not self._others:
+            return
+        waiting: list[Wait] = []
+        waits: Sequence[Wait] = self._others
+        self._others = []
+        for wait in waits:
+            outcome = wait.advance(self, now)
+            if outcome is None:
+                waiting.append(wait)
+                continue
+            if isinstance(wait, CarrierWait) and outcome.error:
+                self.release(wait.file.number, now)
+            self._finish(wait.token, outcome)
+        self._others = waiting + self._others
+
+    def _poll_events(self, file: OpenFile) -> int:
+        if file.hung_up:
+            return _POLL_HUNG_UP
+        settings = self.settings
+        # With VMIN and no VTIME, poll waits for as many bytes as read does.
+        minimum = settings.minimum if settings.minimum and not settings.timeout_s else 1
+        events = _POLL_INPUT if self.input.has(minimum) else 0
+        to_modem = self.port.to_modem
+        if not self._writers and len(to_modem) <= to_modem.limit // 2:
+            events |= _POLL_OUTPUT
+        return events
+
+    def _wake_if_due(self, file: OpenFile) -> None:
+        events = self._poll_events(file)
+        news = events & ~file.poll_told
+        if file.poll_received != self._n_received:
+            news |= events & _POLL_INPUT
+        file.poll_told &= events
+        if news & file.poll_wanted:
+            file.poll_wanted = 0
+            self._wakeups.append(file.number)
+
+    def _hang_up(self) -> None:
+        live = [file for file in self._files.values() if not file.hung_up]
+        if not live:
+            return
+        self.port.counts["hang_ups"] += 1
+        for file in live:
+            file.hung_up = True
+        self.port.files_closed(len(live))
+        self.port.flush_output()
+        self._reset_session()
+        if self.settings.hangs_up_on_close:
+            self.port.drive_host_lines(0, TIOCM_DTR | TIOCM_RTS)
+
+    def _last_close(self, now: float) -> None:
+        self._reset_session()
+        if self.settings.hangs_up_on_close:
+            self._closing_until = now + CLOSING_WAIT_S
+            if not self.port.to_modem:
+                self._finish_closing()
+
+    def _finish_closing(self) -> None:
+        self._closing_until = None
+        self.port.drive_host_lines(0, TIOCM_DTR | TIOCM_RTS)
+
+    def _reset_session(self) -> None:
+        """What ends with the last open file: unread input, exclusive use, suspended flow."""
+        self.flush_input()
+        self.exclusive = False
+        self.input_stopped = False
+        self.port.output_stopped = False
