@@ -207,13 +207,13 @@ async def _shake_hands(descriptor: int, node: str, path: Path, number: tuple[int
 def _require_node(path: Path) -> None:
     if not path.exists():
         raise DeviceError(
-            f"{path}: the kernel made the device, but {DEVICE_DIRECTORY} does not show it: mount devtmpfs
-            there " "(in a container, share the machine's)"
+            f"{path}: the kernel made the device, but {DEVICE_DIRECTORY} does not show it: "
+            "mount devtmpfs there (in a container, share the machine's)"
         )
 
 
 def _is_dead(descriptor: int) -> bool:
-    """Whether the kernel has closed the channel: the only way in which it shows that it refused the device."""
+    """Whether the kernel has closed the channel, its only way to show that it refused the device."""
     poller = select.poll()
     poller.register(descriptor, 0)
     return bool(poller.poll(0))
