@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import trio
 from cusemodem.cuse import messages
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.messages import IN_HEADER, TRANSFER_IN, BadMessageError, Init
+from cusemodem.cuse.one_task import one_task
 from cusemodem.cuse.port import Port
 from cusemodem.cuse.requests import Channel
 
@@ -150,7 +151,7 @@ async def open_cuse(
         await _shake_hands(descriptor, node, path, number)
         _require_node(path)
         device = CuseDevice(descriptor, str(path), port, on_activity)
-        async with _one_task(device.serve):
+        async with one_task(device.serve):
             yield device
     finally:
         os.close(descriptor)
@@ -217,19 +218,3 @@ def _is_dead(descriptor: int) -> bool:
     poller = select.poll()
     poller.register(descriptor, 0)
     return bool(poller.poll(0))
-
-
-@asynccontextmanager
-async def _one_task(function: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Run an async function beside the block. Its error, or the block's, comes out bare, not in a group."""
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(function)
-            try:
-                yield
-            finally:
-                nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from group.exceptions[0].__cause__
-        raise

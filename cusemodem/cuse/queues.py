@@ -28,6 +28,10 @@ class ByteQueue:
         """Append all of ``data``, beyond the limit if need be."""
         self._bytes += data
 
+    def peek(self, max_bytes: int) -> bytes:
+        """Up to ``max_bytes`` bytes from the front, which stay."""
+        return bytes(self._bytes[:max_bytes])
+
     def take(self, max_bytes: int) -> bytes:
         """Remove and return up to ``max_bytes`` bytes from the front."""
         if max_bytes >= len(self._bytes):
