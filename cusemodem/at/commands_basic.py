@@ -1,0 +1,190 @@
+"""Basic commands: one letter (or & and a letter) and a number (V.250 §6.2, §6.3), and the S registers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cusemodem.at.call_control import (
+    AnswerCommand,
+    DialCommand,
+    HangUpCommand,
+    OffHookCommand,
+    OriginateCommand,
+)
+from cusemodem.at.command_context import Context, Handler, number, range_number, say
+from cusemodem.at.dial_string import parse_dial_string
+from cusemodem.at.grammar import Command, Form
+from cusemodem.at.parameters import PARAMETERS, TOLERATED_BASIC
+from cusemodem.at.registers import describe
+from cusemodem.at.results import Result
+from cusemodem.at.settings import Settings
+
+SWITCHES: Final = {"E": 1, "L": 3, "M": 3, "Q": 1, "V": 1, "X": 4, "&C": 1, "&D": 3}
+"""Commands that set one number, and its highest value."""
+
+_HIGHEST_PROFILE: Final = 9
+_STORED_NUMBERS: Final = 10
+
+
+def _switch(context: Context, command: Command) -> Result:
+    value = number(command, SWITCHES[command.name])
+    if value is None:
+        return Result.ERROR
+    context.settings.basic[command.name] = value
+    return Result.OK
+
+
+def _tolerate(_context: Context, _command: Command) -> Result:
+    return Result.OK
+
+
+def _answer(context: Context, command: Command) -> Result | None:
+    """A: the ringing call, or on a call the answering role; class 0 has no data mode to answer in."""
+    if number(command, 0) is None or not context.settings.is_fax_class_1:
+        return Result.ERROR
+    return context.calls.command(AnswerCommand())
+
+
+def _dial(context: Context, command: Command) -> Result | None:
+    """D: a fax call in class 1; in class 0 only calls that stay in command state (`;`)."""
+    calls = context.calls
+    dial = parse_dial_string(command.argument, context.stored_numbers, calls.last_dialled)
+    if dial is None:
+        return Result.ERROR
+    if not dial.number:
+        if dial.stay_in_command or not context.settings.is_fax_class_1:
+            return Result.ERROR
+        return calls.command(OriginateCommand(dial.silent))
+    if not (dial.stay_in_command or context.settings.is_fax_class_1):
+        return Result.ERROR
+    result = calls.command(DialCommand(dial))
+    if result is None:
+        calls.last_dialled = dial.number + dial.after_answer
+    return result
+
+
+def _hook(context: Context, command: Command) -> Result | None:
+    value = number(command, 1)
+    if value is None:
+        return Result.ERROR
+    return context.calls.command(OffHookCommand() if value else HangUpCommand())
+
+
+def _information(context: Context, command: Command) -> Result:
+    value = number(command, 9)
+    if value is None:
+        return Result.ERROR
+    text = context.identity.information(value)
+    return say(context, text) if text else Result.OK
+
+
+def _return_on_line(context: Context, command: Command) -> Result:
+    """O: there is no data carrier to return to (V.250 §6.3.7: NO CARRIER); without a call, ERROR."""
+    if number(command, 0) is None or not context.calls.is_up:
+        return Result.ERROR
+    return Result.NO_CARRIER
+
+
+def _pulse(context: Context, _command: Command) -> Result:
+    context.settings.pulse = True
+    return Result.OK
+
+
+def _tone(context: Context, _command: Command) -> Result:
+    context.settings.pulse = False
+    return Result.OK
+
+
+def reset(context: Context, settings: Settings) -> Result | None:
+    """Hang up and take `settings`: Z, &F and DTR with &D3."""
+    result = context.calls.command(HangUpCommand())
+    context.settings.load(settings)
+    return result
+
+
+def _reset(context: Context, command: Command) -> Result | None:
+    """Z: every profile number has the one profile."""
+    if number(command, _HIGHEST_PROFILE) is None:
+        return Result.ERROR
+    return reset(context, context.profile)
+
+
+def _factory(context: Context, command: Command) -> Result | None:
+    if number(command, _HIGHEST_PROFILE) is None:
+        return Result.ERROR
+    return reset(context, Settings())
+
+
+def _write_profile(context: Context, command: Command) -> Result:
+    """&W: what Z brings back from now on; +FCLASS stays 0 in a profile (T.31 §8.2)."""
+    if number(command, _HIGHEST_PROFILE) is None:
+        return Result.ERROR
+    context.profile.load(context.settings)
+    context.profile.fax_class = "0"
+    return Result.OK
+
+
+def _view(context: Context, command: Command) -> Result:
+    """&V: the settings in force."""
+    if number(command, _HIGHEST_PROFILE) is None:
+        return Result.ERROR
+    settings = context.settings
+    say(context, "ACTIVE PROFILE:")
+    say(context, " ".join(f"{name}{value}" for name, value in settings.basic.items()))
+    fax = [f"+FCLASS={settings.fax_class}"]
+    fax += [f"{name}={settings.parameter(name)}" for name in PARAMETERS if name in ("+FAR", "+FIT", "+VCID")]
+    say(context, " ".join(fax))
+    return say(context, " ".join(f"S{n:02}:{value:03}" for n, value in settings.registers.in_use()))
+
+
+def _store_number(context: Context, command: Command) -> Result:
+    """&Zn=number, for D S=n."""
+    if command.form is not Form.SET:
+        return Result.ERROR
+    index, _, text = command.argument.partition("=")
+    place = range_number(index, 0, _STORED_NUMBERS - 1)
+    if place is None or parse_dial_string(text, {}, "") is None:
+        return Result.ERROR
+    context.stored_numbers[place] = text
+    return Result.OK
+
+
+def execute_register(context: Context, command: Command) -> Result:
+    """S: `Sn=v`, `Sn?`, `Sn=?`, and single bits with `Sn.b`; an omitted value is 0."""
+    registers = context.settings.registers
+    digits, dot, bit_digits = command.name[1:].partition(".")
+    index = range_number(digits, 0, 255)
+    bit = range_number(bit_digits, 0, 7) if dot else None
+    described = None if index is None else describe(index)
+    if index is None or described is None or (dot and bit is None):
+        return Result.ERROR
+    if command.form is Form.READ:
+        value = registers[index] if bit is None else registers[index] >> bit & 1
+        return say(context, f"{value:03}")
+    if command.form is Form.TEST:
+        return say(context, f"({described.low:03}-{described.high:03})")
+    if command.form is Form.SET:
+        new = range_number(command.argument or "0", 0, 255)
+        if new is None:
+            return Result.ERROR
+        done = registers.set(index, new) if bit is None else registers.set_bit(index, bit, new)
+        return Result.OK if done else Result.ERROR
+    return Result.OK
+
+
+BASIC: Final[dict[str, Handler]] = {
+    **dict.fromkeys(SWITCHES, _switch),
+    **dict.fromkeys(TOLERATED_BASIC, _tolerate),
+    "A": _answer,
+    "D": _dial,
+    "H": _hook,
+    "I": _information,
+    "O": _return_on_line,
+    "P": _pulse,
+    "T": _tone,
+    "Z": _reset,
+    "&F": _factory,
+    "&V": _view,
+    "&W": _write_profile,
+    "&Z": _store_number,
+}

@@ -1,0 +1,309 @@
+"""The AT engine: one modem's command interpreter and T.31 class 1, as a pure machine.
+
+Bytes of the host, events of the line and blocks of time go in; bytes for the host and actions for the line
+come out. Whatever goes in, nothing is raised, nothing waits and memory stays bounded.
+
+>>> engine = Engine()
+>>> engine.host_bytes(b"ATE0+FCLASS=1\\r")
+>>> engine.take_output()
+b'ATE0+FCLASS=1\\r\\r\\nOK\\r\\n'
+
+The line calls `host_bytes` (at most `room` bytes), `event` and, once a block, `tick`; after each it takes
+`take_actions` in order and `take_output`. While a burst is sent it calls `pull_data` before each block and
+then takes actions again: the last data is followed by EndTransmission.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from cusemodem.at import events
+from cusemodem.at.actions import Action
+from cusemodem.at.call_control import AbortCommand, CallControl, CallCounters, CallState, HangUpCommand
+from cusemodem.at.caller_id import sanitise
+from cusemodem.at.class1 import Class1, Counters
+from cusemodem.at.class1_states import Abort, HostMode, State
+from cusemodem.at.command_context import Context
+from cusemodem.at.command_line import CommandLine, Line
+from cusemodem.at.commands import CHAINABLE, execute
+from cusemodem.at.commands_basic import reset
+from cusemodem.at.grammar import Command, parse
+from cusemodem.at.identity import CUSEMODEM, Identity
+from cusemodem.at.outbox import Outbox
+from cusemodem.at.results import Result
+from cusemodem.at.settings import Settings
+
+MAX_KEPT: Final = 1 << 16
+"""Host bytes kept for later, against a line that ignores `room`; what exceeds it is dropped and counted."""
+
+_NEVER_ABORT: Final = frozenset((0x11, 0x13))
+"""DC1 and DC3 are flow control where they are not data; they abort nothing (T.31 §8.3.6)."""
+
+_CR, _LF = 0x0D, 0x0A
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatistics:
+    """A snapshot for status and reports; counters are since the engine was made."""
+
+    call_state: str
+    class1_state: str
+    fax_class: str
+    commands: int
+    errors: int
+    lines_too_long: int
+    host_bytes_dropped: int
+    output_bytes_dropped: int
+    calls: CallCounters
+    class1: Counters
+
+
+_CALL_EVENTS: Final = (
+    events.IncomingCall,
+    events.CallerGone,
+    events.CallAnswered,
+    events.CallFailed,
+    events.CallEnded,
+)
+
+
+class Engine:
+    """One modem's AT engine; see the module's text for the order of calls."""
+
+    def __init__(self, identity: Identity = CUSEMODEM) -> None:
+        self._settings = Settings()
+        self._out = Outbox(self._settings)
+        self._class1 = Class1(self._settings, self._out, self._report)
+        self._calls = CallControl(self._settings, self._out, self._class1, self._report)
+        self._context = Context(self._settings, Settings(), identity, self._out, self._calls, self._class1)
+        self._line = CommandLine()
+        self._input = bytearray()
+        self._pending: deque[Command] = deque()
+        self._line_just_ended = False
+        self._output_taken = False
+        self._n_commands = self._n_errors = self._n_too_long = self._n_dropped = 0
+
+    # ------------------------------------------------------------------ in
+
+    @property
+    def room(self) -> int:
+        """Bytes of host data wanted now (back pressure); 4096 when nothing is kept."""
+        return max(0, self._class1.room - len(self._input))
+
+    def host_bytes(self, data: bytes) -> None:
+        """Take what the host program wrote."""
+        free = MAX_KEPT - len(self._input)
+        self._n_dropped += max(0, len(data) - free)
+        self._input += data[:free]
+        self._consume()
+
+    def event(self, event: events.Event) -> None:
+        """Take one event of the line."""
+        self._calls.line_in_progress = self._line.in_progress
+        if isinstance(event, _CALL_EVENTS):
+            self._calls.event(event)
+        elif isinstance(event, events.DtmfReceived):
+            self._dtmf(event)
+        else:
+            self._class1.event(event)
+        self._consume()
+
+    def tick(self, silence_samples: int) -> None:
+        """One block (160 samples, 20 ms) has passed; all times are counted here.
+
+        `silence_samples`: how long the received level has been below the threshold of silence.
+        """
+        self._calls.line_in_progress = self._line.in_progress
+        self._class1.tick(silence_samples)
+        self._calls.tick()
+        if self._input:
+            self._consume()
+
+    def dtr_raised(self) -> None:
+        """The host program raised DTR (it opened the port)."""
+        self._calls.dtr = True
+
+    def dtr_dropped(self) -> None:
+        """The host program dropped DTR: as &D says, ignore, command state, hang up, or reset."""
+        self._calls.dtr = False
+        mode = self._settings.basic["&D"]
+        if mode == 0:
+            return
+        self._forget_host()
+        if mode == 1:
+            if self._class1.state is not State.COMMAND:
+                self._class1.reset()
+                self._say(Result.OK)
+        elif mode == 2:
+            self._calls.command(HangUpCommand())
+        else:
+            reset(self._context, self._context.profile)
+
+    def host_gone(self) -> None:
+        """Nobody has the port open any more: hang up whatever &D says; nothing is said."""
+        self._forget_host()
+        self._calls.command(HangUpCommand())
+
+    # ------------------------------------------------------------------ out
+
+    def take_output(self) -> bytes:
+        """Bytes for the host since the last call."""
+        output = self._out.take_output()
+        if output:
+            self._output_taken = True
+        return output
+
+    def take_actions(self) -> list[Action]:
+        """Actions for the line since the last call, in order."""
+        return self._out.take_actions()
+
+    def pull_data(self, max_bytes: int) -> bytes:
+        """Data of the burst being sent, unstuffed; take actions again afterwards."""
+        data = self._class1.pull_data(max_bytes)
+        if self._input:
+            self._consume()
+        return data
+
+    @property
+    def dcd(self) -> bool:
+        """The carrier-detect line: on from CONNECT to the end of the call, or always with &C0."""
+        return self._settings.basic["&C"] == 0 or self._calls.carrier
+
+    @property
+    def ring_indicator(self) -> bool:
+        """The RI line: a call is ringing."""
+        return self._calls.state is CallState.RINGING
+
+    @property
+    def off_hook(self) -> bool:
+        """The modem has the line (a call of ours, or busied out by ATH1)."""
+        return self._calls.off_hook
+
+    @property
+    def accepts_calls(self) -> bool:
+        """An incoming call may ring: on-hook, and 5 s after the last hang-up."""
+        return self._calls.accepts_calls
+
+    def statistics(self) -> EngineStatistics:
+        """A snapshot of state and counters."""
+        return EngineStatistics(
+            call_state=self._calls.state.name,
+            class1_state=self._class1.state.name,
+            fax_class=self._settings.fax_class,
+            commands=self._n_commands,
+            errors=self._n_errors,
+            lines_too_long=self._n_too_long,
+            host_bytes_dropped=self._n_dropped,
+            output_bytes_dropped=self._out.n_bytes_dropped,
+            calls=self._calls.counters,
+            class1=self._class1.counters,
+        )
+
+    # ------------------------------------------------------------------ the host's bytes
+
+    def _host_mode(self) -> HostMode:
+        return HostMode.ABORT if self._calls.awaits_call else self._class1.host_mode
+
+    def _consume(self) -> None:
+        """Give the host's bytes to whom they belong, until none is left or somebody makes them wait."""
+        while self._input:
+            mode = self._host_mode()
+            if self._line_just_ended:
+                self._line_just_ended = False
+                if self._is_line_feed(self._input[0], mode):
+                    del self._input[0]
+                    continue
+            if mode is HostMode.KEEP:
+                return
+            if mode is HostMode.DATA:
+                n_taken = self._class1.host_data(self._input)
+                del self._input[:n_taken]
+                if n_taken == 0 and self._host_mode() is HostMode.DATA:
+                    return
+                continue
+            byte = self._input[0]
+            del self._input[0]
+            if mode is HostMode.COMMAND or self._abort(byte):
+                self._command_byte(byte)
+
+    def _is_line_feed(self, byte: int, mode: HostMode) -> bool:
+        """The LF (or second CR) of a line's end; data only when the host could have read CONNECT by now."""
+        if mode is HostMode.COMMAND:
+            return byte == _LF
+        return byte in (_CR, _LF) and not (mode is HostMode.DATA and self._output_taken)
+
+    def _command_byte(self, byte: int) -> None:
+        if self._settings.echo:
+            self._out.data(bytes((byte,)))
+        registers = self._settings.registers
+        line = self._line.feed(byte, registers[3], registers[5])
+        if line is not None:
+            self._line_just_ended, self._output_taken = True, False
+            self._execute_line(line)
+
+    def _abort(self, byte: int) -> bool:
+        """A character ends the wait (V.250 §5.6.1); True when it also begins a command line.
+
+        Programs abort with CAN, but some just send their next command: its A is not lost.
+        """
+        if byte & 0x7F in _NEVER_ABORT:
+            return False
+        self._pending.clear()
+        if self._calls.awaits_call:
+            result = self._calls.command(AbortCommand())
+            if result is not None:
+                self._say(result)
+        else:
+            self._class1.event(Abort())
+        return byte & 0x7F in b"Aa"
+
+    def _forget_host(self) -> None:
+        self._input.clear()
+        self._pending.clear()
+        self._line.cancel()
+
+    # ------------------------------------------------------------------ lines and results
+
+    def _execute_line(self, line: Line) -> None:
+        if line.too_long:
+            self._n_too_long += 1
+            self._say(Result.ERROR)
+            return
+        self._pending = deque(parse(line.body))
+        self._run()
+
+    def _run(self) -> None:
+        """Execute the line from left to right, to its end, to a failure or to a command that waits."""
+        while self._pending:
+            command = self._pending.popleft()
+            self._n_commands += 1
+            result = execute(self._context, command)
+            if result is None:
+                if command.name not in CHAINABLE:
+                    self._pending.clear()
+                return
+            if result is not Result.OK:
+                self._pending.clear()
+                self._say(result)
+                return
+        self._say(Result.OK)
+
+    def _report(self, result: Result) -> None:
+        """A wait has ended. OK lets the rest of its line go on, if there is one."""
+        if result is Result.OK and self._pending:
+            self._run()
+        else:
+            self._pending.clear()
+            self._say(result)
+
+    def _say(self, result: Result) -> None:
+        self._n_errors += result is Result.ERROR
+        self._calls.noticed(result)
+        self._out.result(result)
+
+    def _dtmf(self, event: events.DtmfReceived) -> None:
+        """A digit is shown in command state only, never amid data."""
+        if self._calls.is_up and self._class1.state is State.COMMAND:
+            self._out.text(f"DTMF={sanitise(event.digit)[:1]}")
