@@ -14,7 +14,8 @@ from dsp.hdlc import MAX_FRAME, hdlc_tx_put
 from dsp.kernel import Record, argument, kernel
 from dsp.level import BLOCK, LEVEL, level_block, rms_to_dbm0
 from dsp.measures import Measures
-from dsp.tones import TONE_TX, ced_tx_block, cng_tx_block, tone_tx_start
+from dsp.qam_tx import QAM_TX, TX_RING, qam_tx_block, qam_tx_start, qam_tx_write
+from dsp.tones import TONE_RX, TONE_TX, ced_tx_block, cng_tx_block, tone_rx_block, tone_tx_start
 from dsp.v21 import V21_RX, V21_TX, v21_rx_block, v21_rx_reset, v21_tx_block, v21_tx_start
 
 # What a channel sends.
@@ -41,7 +42,9 @@ CHANNEL = np.dtype(
         ("n_clipped", "i8"),
         ("level", LEVEL),
         ("tone_tx", TONE_TX),
+        ("tone_rx", TONE_RX),
         ("v21_tx", V21_TX),
+        ("qam_tx", QAM_TX),
         ("v21_rx", V21_RX),
         ("events", EVENTS),
     ],
@@ -67,12 +70,19 @@ def _transmit(rec: Record, out: NDArray[np.float32]) -> None:
         if rec.v21_tx.done:
             rec.tx_mode = _TX_SILENCE
             push(rec.events, TRANSMIT_DONE)
+    elif rec.tx_mode == _TX_FAST:
+        qam_tx_block(rec.qam_tx, out)
+        if rec.qam_tx.done:
+            rec.tx_mode = _TX_SILENCE
+            push(rec.events, TRANSMIT_DONE)
 
 
 @kernel
 def _receive(rec: Record, x: NDArray[np.float32], lost: bool) -> None:
     """Take 160 samples; ``lost``: they are only a stand-in for what never arrived."""
     level_block(rec.level, x, lost)
+    if not lost:
+        tone_rx_block(rec.tone_rx, x, rec.level.power, rec.events)
     if rec.rx_mode == _RX_OFF:
         return
     if rec.say_flags:
@@ -126,6 +136,8 @@ _SEND_CNG = 1
 _SEND_CED = 2
 _SEND_FLAGS = 3
 _SEND_FRAME = 4
+_SEND_FAST = 5
+_WRITE = 6
 _END = 7
 _RECEIVE_OFF = 8
 _RECEIVE_V21 = 9
@@ -135,7 +147,7 @@ _RECEIVE_V21 = 9
 def order(state: Record, i: int, what: int, n: int, octets: NDArray[np.uint8]) -> int:
     """Change what channel ``i`` does; ``n`` is a modulation code, or says how many ``octets`` to take.
 
-    Returns how many octets were taken.
+    Returns how many octets were taken, or for a modulation code whether there is such a modulation.
     """
     rec = state[i]
     if what == _SEND_SILENCE:
@@ -154,13 +166,20 @@ def order(state: Record, i: int, what: int, n: int, octets: NDArray[np.uint8]) -
             rec.tx_mode = _TX_V21
     elif what == _SEND_FRAME:
         return n if hdlc_tx_put(rec.v21_tx.hdlc, octets, n) else 0
+    elif what == _SEND_FAST:
+        if not qam_tx_start(rec.qam_tx, n):
+            return 0
+        rec.tx_mode = _TX_FAST
+        return 1
+    elif what == _WRITE:
+        return qam_tx_write(rec.qam_tx, octets, n) if rec.tx_mode == _TX_FAST else 0
     elif what == _END:
-        if rec.tx_mode == _TX_V21:
-            rec.v21_tx.hdlc.end = 1
+        rec.v21_tx.hdlc.end = 1
+        rec.qam_tx.end = 1
     elif what == _RECEIVE_OFF:
         rec.rx_mode = _RX_OFF
     elif what == _RECEIVE_V21:
-        if rec.rx_mode == _RX_OFF or rec.v21_rx.carrier == 0:
+        if rec.rx_mode == _RX_OFF:
             v21_rx_reset(rec.v21_rx)
         rec.say_flags = rec.v21_rx.carrier
         rec.rx_mode = _RX_V21
@@ -179,9 +198,10 @@ class Channel:
         self._silence_samples = self._record["level"]["silence_samples"]
         self._power = self._record["level"]["power"]
         self._tx_mode = self._record["tx_mode"]
+        self._waiting = self._record["qam_tx"]["ring_count"]
 
-    def _order(self, what: int, code: int = 0) -> None:
-        order(self._state, self._i, what, code, self._octets)
+    def _order(self, what: int, code: int = 0) -> int:
+        return int(order(self._state, self._i, what, code, self._octets))
 
     def _order_with(self, what: int, octets: bytes) -> int:
         n = min(len(octets), self._octets.size)
@@ -221,6 +241,24 @@ class Channel:
             raise RuntimeError("no V.21 carrier to send a frame on; call send_flags() first")
         if not self._order_with(_SEND_FRAME, frame):
             raise BufferError("too many V.21 frames are waiting; wait for FrameSent")
+
+    def send_fast(self, code: int) -> None:
+        """Send the turn-on sequence of fast modulation ``code`` (T.31 +FTM), then what ``write()`` brings.
+
+        Ones are sent until the first octet has been written, zeros whenever data are late after it.
+        Raises ``ValueError`` if this package has no such modulation; what was being sent goes on then.
+        """
+        if not self._order(_SEND_FAST, code):
+            raise ValueError(f"no fast modulation has the code {code}")
+
+    @property
+    def room(self) -> int:
+        """How many octets ``write()`` takes now; 0 unless a fast modem is sending."""
+        return TX_RING - int(self._waiting[0]) if self._tx_mode[0] == _TX_FAST else 0
+
+    def write(self, data: bytes) -> int:
+        """Queue data for the fast modem (least significant bit first); returns how many octets it took."""
+        return self._order_with(_WRITE, data)
 
     def end(self) -> None:
         """Finish: send what is queued, turn off (V.21: after two flags); then ``TransmitDone``."""

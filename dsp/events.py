@@ -101,9 +101,9 @@ EVENTS = np.dtype(
         ("n", "i4"),
         ("n_data", "i4"),
         ("kind", "u1", (_MAX_EVENTS,)),
-        ("start", "i4", (_MAX_EVENTS,)),  # of its octets in `data`
+        ("start", "i4", (_MAX_EVENTS,)),  # of its octets in `octets`
         ("length", "i4", (_MAX_EVENTS,)),
-        ("data", "u1", (_MAX_DATA,)),
+        ("octets", "u1", (_MAX_DATA,)),
     ],
     align=True,
 )
@@ -126,7 +126,7 @@ def push_data(rec: Record, kind: int, data: NDArray[np.uint8], n: int) -> None:
         rec.start[rec.n] = rec.n_data
         rec.length[rec.n] = n
         for k in range(n):
-            rec.data[rec.n_data + k] = data[k]
+            rec.octets[rec.n_data + k] = data[k]
         rec.n_data += n
         rec.n += 1
 
@@ -154,7 +154,7 @@ def decode(rec: Any) -> list[Event]:  # noqa: ANN401 - numpy.void, whose fields 
             events.append(plain)
             continue
         start = int(rec["start"][k])
-        data = rec["data"][start : start + int(rec["length"][k])].tobytes()
+        data = rec["octets"][start : start + int(rec["length"][k])].tobytes()
         events.append(
             DataReceived(data) if kind == DATA_RECEIVED else FrameReceived(data, kind == FRAME_GOOD)
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dsp.events import CED_DETECTED, CNG_DETECTED, push
 from dsp.kernel import Record, kernel
-from dsp.level import BLOCK, SAMPLE_RATE
+from dsp.level import BLOCK, SAMPLE_RATE, dbm0_to_rms
 from dsp.oscillator import PHASE_MASK, SINE, SINE_MASK, SINE_SHIFT, phase_step, sine_amplitude
 
 CNG_HZ = 1100.0
@@ -67,3 +68,73 @@ def ced_tx_block(rec: Record, out: NDArray[np.float32]) -> None:
     _tone(rec, out, _CED_STEP, (_CED_BEGIN, _CED_END, 1 << 60))
     if rec.time >= _CED_DONE:
         rec.done = 1
+
+
+# --- hearing them ----------------------------------------------------------------------------------
+
+_WINDOW = 40  # 5 ms: a tone 38 Hz away still gives 0.89 of its power, and 100 Hz is told from -100 Hz
+_MIN_POWER = dbm0_to_rms(-43.0) ** 2
+_MIN_SHARE = 0.78  # of all power; speech and modems are far below
+_CNG_TOLERANCE_HZ = 40.0
+_CED_TOLERANCE_HZ = 20.0
+_CNG_BLOCKS = 20  # 400 ms of the 500
+_CED_BLOCKS = 25  # 500 ms
+_PENALTY = 4  # for a block that is not the tone; small enough for the phase reversals of V.8 and V.25
+
+TONE_RX = np.dtype(
+    [
+        ("last", "c8", (2,)),  # correlation over the last 5 ms, CNG and CED
+        ("n_blocks", "i4", (2,)),  # how much of the tone has been heard
+        ("reported", "u1", (2,)),
+    ],
+    align=True,
+)
+
+_T = np.arange(BLOCK) / SAMPLE_RATE
+_CNG_REFERENCE = np.exp(-2j * np.pi * CNG_HZ * _T).astype(np.complex64)  # a block is 22 periods
+_CED_REFERENCE = np.exp(-2j * np.pi * CED_HZ * _T).astype(np.complex64)  # 42 periods
+
+
+@kernel
+def _is_tone(
+    rec: Record, which: int, x: NDArray[np.float32], reference: NDArray[np.complex64], power: float
+) -> float:
+    """How far off the tone is, in Hz, or 1000 if the block is something else."""
+    last = rec.last[which]
+    energy = np.float32(0.0)
+    turn = np.complex64(0.0)
+    for w in range(BLOCK // _WINDOW):
+        re = np.float32(0.0)
+        im = np.float32(0.0)
+        for k in range(w * _WINDOW, (w + 1) * _WINDOW):
+            re += x[k] * reference[k].real
+            im += x[k] * reference[k].imag
+        now = np.complex64(complex(re, im))
+        turn += now * np.conj(last)
+        energy += re * re + im * im
+        last = now
+    rec.last[which] = last
+    share = energy * np.float32(2.0) / (np.float32(_WINDOW * BLOCK) * np.float32(power))
+    if share < _MIN_SHARE:
+        return 1000.0
+    return float(np.arctan2(turn.imag, turn.real)) * (SAMPLE_RATE / _WINDOW / (2 * np.pi))
+
+
+@kernel
+def tone_rx_block(rec: Record, x: NDArray[np.float32], power: float, events: Record) -> None:
+    """Listen to one block whose mean square, DC excluded, is ``power``."""
+    loud = power > _MIN_POWER
+    for which in range(2):
+        off = 1000.0
+        if loud:
+            off = _is_tone(rec, which, x, _CED_REFERENCE if which else _CNG_REFERENCE, power)
+        needed = _CED_BLOCKS if which else _CNG_BLOCKS
+        if abs(off) < (_CED_TOLERANCE_HZ if which else _CNG_TOLERANCE_HZ):
+            rec.n_blocks[which] = min(rec.n_blocks[which] + 1, needed)
+            if rec.n_blocks[which] == needed and rec.reported[which] == 0:
+                rec.reported[which] = 1
+                push(events, CED_DETECTED if which else CNG_DETECTED)
+        else:
+            rec.n_blocks[which] = max(rec.n_blocks[which] - _PENALTY, 0)
+            if rec.n_blocks[which] == 0:
+                rec.reported[which] = 0

@@ -104,7 +104,11 @@ _FLAGS_NEEDED = 3  # consecutive, within the T.31 practice of one to five
 _ON_POWER = dbm0_to_rms(-45.5) ** 2
 _OFF_POWER = dbm0_to_rms(-49.0) ** 2
 _OFF_RATIO = 0.1  # of the carrier's own power: -10 dB
-_OFF_SAMPLES = 96  # 12 ms
+# How long it must be that weak. After the final frame of a command the DTE waits for nothing else (T.31); at
+# any other time a gap of 20 ms in the audio is likelier than a far end that has fallen silent.
+_OFF_SAMPLES_AFTER_FINAL = 48
+_OFF_SAMPLES = 200
+_CONTROL_FINAL = 0x10  # bit of the second octet of a frame
 # Quality is the share of the power within a bit that the stronger tone has: 1 for clean FSK, about 0.15 for a
 # fast modem's carrier, 0.5 for FSK at 0 dB SNR (0-4 kHz).
 _GOOD_QUALITY = 0.45
@@ -119,6 +123,7 @@ V21_RX = np.dtype(
         ("quality", "f4"),
         ("carrier", "u1"),  # flags have been seen: this is V.21
         ("carrier_power", "f4"),
+        ("final", "u1"),  # the last frame said that no other follows
         ("weak_samples", "i4"),
         ("poor_bits", "i4"),
         ("n_good", "i4"),  # frames received
@@ -147,6 +152,7 @@ def v21_rx_reset(rec: Record) -> None:
     rec.in_band = 0.0
     rec.quality = 0.0
     rec.carrier = 0
+    rec.final = 0
     rec.weak_samples = 0
     rec.poor_bits = 0
     for k in range(_SPAN):
@@ -175,6 +181,7 @@ def _tone_power(
 def _lose_carrier(rec: Record, events: Record) -> None:
     push(events, V21_CARRIER_LOST)
     rec.carrier = 0
+    rec.final = 0
     rec.weak_samples = 0
     rec.poor_bits = 0
     hdlc_rx_reset(rec.hdlc)
@@ -198,6 +205,7 @@ def _take_bit(rec: Record, bit: int, quality: float, in_band: float, events: Rec
             return
     if result == FRAME_GOOD:
         rec.n_good += 1
+        rec.final = 1 if rec.hdlc.frame[1] & _CONTROL_FINAL else 0
         push_data(events, EVENT_FRAME_GOOD, rec.hdlc.frame, rec.hdlc.length)
     elif result == FRAME_BAD:
         rec.n_bad += 1
@@ -230,11 +238,15 @@ def v21_rx_block(rec: Record, x: NDArray[np.float32], dc: float, events: Record)
     in_band = rec.in_band
     for k in range(BLOCK):
         stronger = max(mark[k], space[k])
-        in_band += (stronger * _POWER_SCALE - in_band) * np.float32(1 / 16)
+        in_band += (stronger * _POWER_SCALE - in_band) * np.float32(1 / 8)
         new_sign = 1 if mark[k] > space[k] else 0
-        if new_sign != sign:  # halfway through a bit, if the clock is right
+        weak = rec.carrier and (
+            in_band < np.float32(_OFF_RATIO) * rec.carrier_power or in_band < np.float32(_OFF_POWER)
+        )
+        if new_sign != sign:
             sign = new_sign
-            clock -= (clock - _HALF_BIT) // (8 if rec.carrier else 4)
+            if not weak:  # halfway through a bit, if the clock is right
+                clock -= (clock - _HALF_BIT) // (8 if rec.carrier else 4)
         clock += BIT_RATE
         if clock >= SAMPLE_RATE:
             clock -= SAMPLE_RATE
@@ -243,13 +255,12 @@ def v21_rx_block(rec: Record, x: NDArray[np.float32], dc: float, events: Record)
                 total += y[j] * y[j]
             quality = stronger / (total * np.float32(_SPAN / 2) + np.float32(1.0))
             _take_bit(rec, sign, quality, in_band, events)
-        if rec.carrier:
-            if in_band < np.float32(_OFF_RATIO) * rec.carrier_power or in_band < np.float32(_OFF_POWER):
-                rec.weak_samples += 1
-                if rec.weak_samples >= _OFF_SAMPLES:
-                    _lose_carrier(rec, events)
-            else:
-                rec.weak_samples = 0
+        if weak:
+            rec.weak_samples += 1
+            if rec.weak_samples >= (_OFF_SAMPLES_AFTER_FINAL if rec.final else _OFF_SAMPLES):
+                _lose_carrier(rec, events)
+        else:
+            rec.weak_samples = 0
     rec.clock = clock
     rec.last_sign = sign
     rec.in_band = in_band

@@ -1,0 +1,91 @@
+"""Whole transmissions at once: data to samples and samples to data, without a tick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.bank import Bank
+from dsp.events import Event, FrameReceived, TransmitDone
+from dsp.level import BLOCK
+from dsp.measures import Measures
+
+_NOT_LOST = np.zeros(1, np.bool_)
+_SILENCE = np.zeros((1, BLOCK), np.int16)
+#: Silence heard after the samples end, so that a receiver can finish what it has in hand.
+_TAIL_BLOCKS = 10
+
+
+def transmit_frames(frames: Iterable[bytes]) -> NDArray[np.int16]:
+    """One V.21 transmission, preamble to carrier off, of frames given without their FCS (int16 samples).
+
+    Raises ``ValueError`` for a frame that is empty or too long for T.30.
+    """
+    bank = Bank(1)
+    channel = bank.channels[0]
+    channel.send_flags()
+    waiting = list(frames)
+    out = []
+    ended = False
+    while True:
+        while waiting:
+            try:
+                channel.send_frame(waiting[0])
+            except BufferError:
+                break
+            waiting.pop(0)
+        if not waiting and not ended:
+            channel.end()
+            ended = True
+        out.append(bank.process(_SILENCE, _NOT_LOST)[0].copy())
+        if any(isinstance(event, TransmitDone) for _, event in bank.events()):
+            return np.concatenate(out)
+
+
+def transmit(code: int, data: bytes) -> NDArray[np.int16]:
+    """One fast transmission of modulation ``code``: turn-on, ``data`` (LSB first), turn-off (int16 samples).
+
+    Raises ``ValueError`` for a code that is no fast modulation of this package; V.21 has
+    :func:`transmit_frames`.
+    """
+    bank = Bank(1)
+    channel = bank.channels[0]
+    channel.send_fast(code)
+    position = 0
+    out = []
+    while True:
+        position += channel.write(data[position:])
+        if position == len(data):
+            channel.end()
+        out.append(bank.process(_SILENCE, _NOT_LOST)[0].copy())
+        if any(isinstance(event, TransmitDone) for _, event in bank.events()):
+            return np.concatenate(out)
+
+
+def receive_frames(
+    samples: NDArray[np.int16], lost: NDArray[np.bool_] | None = None
+) -> tuple[list[FrameReceived], Measures]:
+    """The V.21 frames in ``samples``, and the measures; ``lost[k]``: the k-th 160 samples never arrived."""
+    bank = Bank(1)
+    bank.channels[0].receive_v21()
+    events = listen(bank, samples, lost)
+    return [e for e in events if isinstance(e, FrameReceived)], bank.channels[0].measures()
+
+
+def listen(bank: Bank, samples: NDArray[np.int16], lost: NDArray[np.bool_] | None = None) -> list[Event]:
+    """Play ``samples`` and a little silence to channel 0 of ``bank``; its events."""
+    n_blocks = -(-len(samples) // BLOCK)
+    blocks = np.zeros((n_blocks + _TAIL_BLOCKS, BLOCK), np.int16)
+    blocks.reshape(-1)[: len(samples)] = samples
+    mask = np.zeros(len(blocks), np.bool_)
+    if lost is not None:
+        if len(lost) != n_blocks:
+            raise ValueError(f"{len(lost)} marks for lost blocks, but the samples make {n_blocks} blocks")
+        mask[:n_blocks] = lost
+    events: list[Event] = []
+    for k in range(len(blocks)):
+        bank.process(blocks[k : k + 1], mask[k : k + 1])
+        events += [event for _, event in bank.events()]
+    return events
