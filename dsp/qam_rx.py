@@ -1,0 +1,265 @@
+"""The receiver of all fast modulations: one record, one block of 160 samples a call.
+
+:func:`qam_rx_start` begins a search for a training of one modulation; from then on each block goes to
+:func:`qam_rx_block`, which returns received bytes and leaves events in the record. When the carrier has gone
+the receiver searches again by itself. A zeroed record is off.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.kernel import Record, kernel
+from dsp.pulse import SAMPLE_RATE_HZ
+from dsp.qam_fit import fit, fit_instant
+from dsp.qam_rx_state import (
+    BLOCK,
+    COLLECT,
+    DATA,
+    EVENT_CARRIER_LOST,
+    EVENT_FAILED,
+    EVENT_TRAINED,
+    EVENT_TRAINING_SEEN,
+    OFF,
+    QAM_RX,
+    RING,
+    SEARCH,
+    TRAINING,
+)
+from dsp.qam_search import search_block
+from dsp.qam_tables import BAUD, HOPELESS_MSE, row_of
+from dsp.qam_track import track
+
+__all__ = [
+    "EVENT_CARRIER_LOST",
+    "EVENT_FAILED",
+    "EVENT_TRAINED",
+    "EVENT_TRAINING_SEEN",
+    "QAM_RX",
+    "qam_rx_block",
+    "qam_rx_start",
+    "qam_rx_stop",
+]
+
+#: Samples whose power is judged together: six symbols at 2400 Bd.
+_PIECE = 20
+_PIECES = BLOCK // _PIECE
+#: Quiet is this much of the signal's power: -6 dB. Noise alone is less at any SNR that is of use.
+_QUIET = 0.25
+#: Quiet samples at the end of a block, begun within it, that mean the carrier has gone.
+_GONE = 80
+#: Blocks that may be lost in a row before the carrier is given up.
+_LOST_BLOCKS = 10
+#: Weight of a block in the signal's power.
+_POWER_WEIGHT = 0.1
+#: Training with a worse mean squared error than this (8 dB) has failed.
+_TRAINED_MSE = 0.16
+#: Blocks of hopeless decisions (1 s) after which this is taken for another signal.
+_HOPELESS_BLOCKS = 50
+
+
+@kernel
+def qam_rx_start(rx: Record, code: int) -> bool:
+    """Search for a training of T.31 ``code`` from now on; False (and off) if there is no such modulation."""
+    row = row_of(code)
+    rx.state = OFF
+    if row < 0:
+        return False
+    rx.row = row
+    rx.events = 0
+    rx.n_in = 0
+    rx.bad_from = 0
+    rx.bad_to = 0
+    for n in range(len(rx.ring)):
+        rx.ring[n] = 0.0
+    _search(rx)
+    return True
+
+
+@kernel
+def qam_rx_stop(rx: Record) -> None:
+    """Receive nothing until the next start."""
+    rx.state = OFF
+
+
+@kernel
+def _search(rx: Record) -> None:
+    rx.state = SEARCH
+    rx.line_energy[:] = np.float32(0)
+    rx.quiet = 0
+    rx.doubtful = 0
+    rx.hopeless = 0
+
+
+@kernel
+def _fail(rx: Record) -> None:
+    rx.n_failed += 1
+    rx.events |= EVENT_FAILED
+    _search(rx)
+
+
+@kernel
+def _store(rx: Record, x: NDArray[np.float32]) -> None:
+    at = rx.n_in % RING
+    for n in range(BLOCK):
+        rx.ring[at + n] = x[n]
+    if at == 0:
+        for n in range(BLOCK):
+            rx.ring[RING + n] = x[n]
+    rx.n_in += BLOCK
+
+
+@kernel
+def _distrust(rx: Record, start: int, end: int) -> None:
+    """Note samples ``start`` to ``end`` as not to be learned from."""
+    if start > rx.bad_to + BLOCK:
+        rx.bad_from = start
+    rx.bad_to = max(rx.bad_to, end)
+
+
+@kernel
+def _quiet_tail(rx: Record, x: NDArray[np.float32]) -> int:
+    """Quiet samples at the end of the block; follows the signal's power with what is not quiet.
+
+    Powers are without the mean of each piece, so that an offset or hum is not taken for a signal.
+    """
+    tail = 0
+    loud = np.float32(0)
+    n_loud = 0
+    for piece in range(_PIECES):
+        total = np.float32(0)
+        energy = np.float32(0)
+        for n in range(piece * _PIECE, (piece + 1) * _PIECE):
+            total += x[n]
+            energy += x[n] * x[n]
+        energy -= total * total / _PIECE
+        if energy < _QUIET * _PIECE * rx.power:
+            tail += _PIECE
+        else:
+            if tail >= 2 * _PIECE:
+                at = rx.n_in - BLOCK + piece * _PIECE
+                _distrust(rx, at - tail, at)
+            tail = 0
+            loud += energy
+            n_loud += _PIECE
+    if n_loud == BLOCK:
+        rx.power += np.float32(_POWER_WEIGHT) * (loud / n_loud - rx.power)
+    return tail
+
+
+@kernel
+def _begin_watch(rx: Record) -> None:
+    """Measure the signal's power over the last blocks, all of them training."""
+    total = np.float32(0)
+    energy = np.float32(0)
+    n_samples = 4 * BLOCK
+    for n in range(rx.n_in - n_samples, rx.n_in):
+        x = rx.ring[n % RING]
+        total += x
+        energy += x * x
+    rx.power = (energy - total * total / n_samples) / n_samples
+    rx.quiet = 0
+    rx.doubtful = 0
+    rx.hopeless = 0
+
+
+@kernel
+def _measure(rx: Record) -> None:
+    baud = BAUD[rx.row]
+    rx.snr_db = -10.0 * np.log10(max(rx.mse, np.float32(1e-6)))
+    rx.evm = np.sqrt(max(rx.mse, np.float32(0)))
+    rx.carrier_offset_hz = rx.turn * baud / (2 * np.pi)
+    rx.clock_offset_ppm = (rx.step * 2.0 * baud / SAMPLE_RATE_HZ - 1.0) * 1e6
+    rx.level_dbm0 = 10.0 * np.log10(max(rx.power, np.float32(1e-3)) / 32768.0**2) + 6.15
+
+
+@kernel
+def _lose_carrier(rx: Record, at: int, out: NDArray[np.uint8]) -> int:
+    """The carrier went at sample ``at``: give out what came before, and search again."""
+    training = rx.state == TRAINING
+    n_out = track(rx, float(at), out, 0)
+    if training:
+        _fail(rx)
+        return 0
+    if rx.n_bits > 0 and n_out < len(out):
+        out[n_out] = rx.byte
+        n_out += 1
+    rx.events |= EVENT_CARRIER_LOST
+    _search(rx)
+    return n_out
+
+
+@kernel
+def _receive(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np.uint8]) -> int:
+    """One block of training or data: watch the carrier, and track as far as is safe."""
+    block_at = rx.n_in - BLOCK
+    tail = 0
+    if lost:
+        rx.n_lost_samples += BLOCK
+        _distrust(rx, block_at, rx.n_in)
+        rx.doubtful += 1
+        if rx.doubtful > _LOST_BLOCKS:
+            return _lose_carrier(rx, block_at - (rx.doubtful - 1) * BLOCK - rx.quiet, out)
+        return 0
+    tail = _quiet_tail(rx, x)
+    waited = rx.doubtful * BLOCK
+    if tail == BLOCK:
+        # A lost packet filled with silence somewhere on the way is exactly one whole block, mostly.
+        if rx.doubtful > 0 or rx.quiet > 0:
+            return _lose_carrier(rx, block_at - waited - rx.quiet, out)
+        _distrust(rx, block_at, rx.n_in)
+        rx.doubtful = 1
+        return 0
+    if tail >= _GONE:
+        return _lose_carrier(rx, rx.n_in - tail, out)
+    rx.doubtful = 0
+    rx.quiet = tail
+    return track(rx, float(rx.n_in - tail), out, 0)
+
+
+@kernel
+def qam_rx_block(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np.uint8]) -> int:
+    """Receive 160 samples (int16 units); returns how many bytes were put into ``out``, first bit lowest.
+
+    ``lost``: the block is a stand-in for audio that never arrived. It yields as many bits as it lasts.
+    ``out`` must hold 64 bytes or more; what does not fit comes with the next block. ``rx.events`` tells what
+    happened in this block; EVENT_CARRIER_LOST comes after the last of the data.
+    """
+    rx.events = 0
+    if rx.state == OFF:
+        return 0
+    _store(rx, x)
+    if rx.state < COLLECT:
+        if lost:
+            _distrust(rx, rx.n_in - BLOCK, rx.n_in)
+        search_block(rx, x)
+    elif lost:
+        _distrust(rx, rx.n_in - BLOCK, rx.n_in)
+    if rx.state == COLLECT:
+        if rx.n_in < fit_instant(rx):
+            return 0
+        fit(rx)
+        if rx.mse > _TRAINED_MSE:
+            _fail(rx)
+            return 0
+        _begin_watch(rx)
+    if rx.state < TRAINING:
+        return 0
+    n_out = _receive(rx, x, lost, out)
+    if rx.state == DATA and rx.n_symbols > 0:  # the known sequence has ended in this block
+        rx.n_symbols = 0
+        if rx.mse > _TRAINED_MSE:
+            _fail(rx)
+            return 0
+        rx.n_trained += 1
+        rx.events |= EVENT_TRAINED
+        n_out = track(rx, float(rx.n_in - rx.quiet), out, n_out)
+    if rx.state == DATA:
+        rx.hopeless = rx.hopeless + 1 if rx.mse > HOPELESS_MSE[rx.row] else 0
+        if rx.hopeless > _HOPELESS_BLOCKS:
+            rx.events |= EVENT_CARRIER_LOST
+            _search(rx)
+    if rx.state >= TRAINING:
+        _measure(rx)
+    return n_out

@@ -1,0 +1,99 @@
+"""State of one fast-modem receiver, and the words its rooms share.
+
+A receiver searches (qam_search.py), fits its equaliser to the known training (qam_fit.py) and tracks the
+data (qam_track.py); qam_rx.py leads from one to the next. All of them read received samples from one ring.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dsp.pulse import RX_TAPS
+
+#: Samples of a block, and of the ring that holds the last 640 ms.
+BLOCK = 160
+RING = 32 * BLOCK
+#: The ring's first samples are repeated after its end, so that a filter never has to wrap.
+_RING_SPACE = RING + BLOCK
+assert RX_TAPS <= BLOCK
+
+#: Half-symbol-spaced equaliser taps; the symbol stands at tap EQ_CENTRE.
+EQ_TAPS = 24
+EQ_CENTRE = 11
+#: Half-symbol samples that the equaliser needs after the symbol's own.
+EQ_AHEAD = EQ_TAPS - EQ_CENTRE - 1
+#: Longest run of symbols that are equalised together.
+CHUNK = 48
+#: Symbols of the known sequence from which the equaliser is computed.
+FIT_SYMBOLS = 384
+#: Half-symbol samples at hand: enough for a fit.
+WORK = 1024
+#: Symbols of the known sequence that find its beginning.
+PREFIX = 64
+
+# States.
+OFF, SEARCH, ALTERNATION, COLLECT, TRAINING, DATA = range(6)
+
+# Bits of ``events``.
+EVENT_TRAINED, EVENT_FAILED, EVENT_CARRIER_LOST, EVENT_TRAINING_SEEN = 1, 2, 4, 8
+
+#: State of one receiver; a zeroed record is off.
+QAM_RX = np.dtype(
+    [
+        ("state", "i4"),
+        ("row", "i4"),  # of qam_tables
+        ("events", "u1"),
+        # samples
+        ("n_in", "i8"),  # received since the start
+        ("ring", "f4", (_RING_SPACE,)),
+        ("bad_from", "i8"),  # the last stretch of samples that cannot be trusted: [bad_from, bad_to)
+        ("bad_to", "i8"),
+        # search: the last two half blocks
+        ("line_re", "f4", (2, 3)),  # below, at and above the carrier
+        ("line_im", "f4", (2, 3)),
+        ("line_energy", "f4", (2,)),
+        ("turn_re", "f4"),  # sum of line phase advances a half block
+        ("turn_im", "f4"),
+        ("patience", "i4"),  # blocks until an alternation that led to nothing is forgotten
+        ("n_matched", "i4"),  # positions in ``match`` that are computed
+        ("match", "f4", (WORK,)),  # how well the known sequence fits when it begins at this half symbol
+        # half-symbol samples: received, filtered, mixed down
+        ("z_re", "f4", (WORK,)),
+        ("z_im", "f4", (WORK,)),
+        ("n_z", "i4"),
+        ("t_z", "f8"),  # instant of the next one, samples
+        # timing
+        ("step", "f8"),  # samples a half symbol, as tracked
+        ("timing_sum", "f4"),  # of the detector, since the last correction
+        ("timing_weight", "f4"),
+        ("timing_symbols", "i4"),
+        # equaliser and carrier
+        ("tap_re", "f4", (EQ_TAPS,)),
+        ("tap_im", "f4", (EQ_TAPS,)),
+        ("gain", "f4"),  # brings half-symbol samples to unit power
+        ("turn", "f8"),  # carrier offset, radians a symbol
+        ("angle", "f8"),  # carrier phase, radians
+        # symbols and bits
+        ("n_symbols", "i4"),  # of the known sequence that have been decided
+        ("phase", "i4"),  # of the last symbol, 45° steps
+        ("scrambler_state", "i8"),
+        ("byte", "i4"),
+        ("n_bits", "i4"),  # in that byte
+        # carrier watch
+        ("power", "f4"),  # of the signal, int16 units squared
+        ("quiet", "i4"),  # samples that have been quiet up to now
+        ("doubtful", "i4"),  # blocks that wait for the next to tell what they were
+        ("hopeless", "i4"),  # blocks of nonsense
+        # measures
+        ("mse", "f4"),  # mean squared error of decisions, points of unit energy
+        ("snr_db", "f4"),
+        ("evm", "f4"),
+        ("carrier_offset_hz", "f4"),
+        ("clock_offset_ppm", "f4"),
+        ("level_dbm0", "f4"),
+        ("n_trained", "i4"),
+        ("n_failed", "i4"),
+        ("n_lost_samples", "i4"),  # flagged as lost while a carrier was being received
+    ],
+    align=True,
+)

@@ -1,0 +1,211 @@
+"""Tracking: from half-symbol samples to decided symbols and bits, with every loop running.
+
+Symbols are taken in chunks: filter, equalise (outputs at the symbols and half-way between), then one pass
+that turns, decides and steers the carrier loop, then one step of equaliser and timing for the whole chunk.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.kernel import Record, kernel
+from dsp.matched_filter import half_symbols, n_half_symbols_ready
+from dsp.pulse import SAMPLE_RATE_HZ
+from dsp.qam_rx_state import CHUNK, DATA, EQ_CENTRE, EQ_TAPS, TRAINING
+from dsp.qam_tables import (
+    BAUD,
+    BITS_PER_SYMBOL,
+    DATA_PHASE,
+    DATA_SCRAMBLER_STATE,
+    KNOWN,
+    KNOWN_START,
+    LABELS,
+    N_KNOWN,
+    N_LABELS,
+    POINT_IM,
+    POINT_RE,
+    PULSE,
+    RX_HALF,
+    SCRAMBLER,
+    VALUE,
+)
+from dsp.scrambler import mask_kernel, push_kernel
+
+#: Carrier loop (second order): of each phase error, this much now and this much for good.
+_CARRIER_TRAINING = (0.06, 0.0010)
+_CARRIER_DATA = (0.02, 0.00015)
+#: Timing loop (second order), a correction every _TIMING_SYMBOLS.
+_TIMING = (0.12, 0.004)
+_TIMING_SYMBOLS = CHUNK
+#: Furthest that the clock may be off, of 1.
+_CLOCK_LIMIT = 1e-3
+#: Equaliser step, of the one that would be unstable.
+_EQUALISER = 0.02
+#: Weight of a symbol in the running mean squared error.
+_MSE_WEIGHT = 1 / 256
+
+
+@kernel
+def _equalise(rx: Record, n: int, re: NDArray[np.float32], im: NDArray[np.float32]) -> None:
+    """Equaliser outputs at ``n`` successive half symbols; output 1 is the first symbol."""
+    z_re, z_im = rx.z_re, rx.z_im
+    for k in range(n):
+        re[k] = np.float32(0)
+        im[k] = np.float32(0)
+    for i in range(EQ_TAPS):
+        t_re, t_im = rx.tap_re[i], rx.tap_im[i]
+        for k in range(n):
+            re[k] += t_re * z_re[k + i] - t_im * z_im[k + i]
+            im[k] += t_re * z_im[k + i] + t_im * z_re[k + i]
+
+
+@kernel
+def _adapt(rx: Record, n: int, e_re: NDArray[np.float32], e_im: NDArray[np.float32]) -> None:
+    """One equaliser step for the errors (wanted less received) of ``n`` symbols."""
+    step = np.float32(_EQUALISER / EQ_TAPS)
+    for k in range(n):
+        s_re, s_im = step * e_re[k], step * e_im[k]
+        at = 2 * k + 1
+        for i in range(EQ_TAPS):
+            z_re, z_im = rx.z_re[at + i], rx.z_im[at + i]
+            rx.tap_re[i] += s_re * z_re + s_im * z_im
+            rx.tap_im[i] += s_im * z_re - s_re * z_im
+
+
+@kernel
+def _steer_timing(rx: Record) -> None:
+    """Correct instant and step of the symbol clock by the lateness seen since the last time."""
+    if rx.timing_symbols < _TIMING_SYMBOLS:
+        return
+    if rx.timing_weight > 0:
+        late = min(max(rx.timing_sum / rx.timing_weight, -0.1), 0.1)
+        nominal = SAMPLE_RATE_HZ / (2.0 * BAUD[rx.row])
+        rx.t_z -= _TIMING[0] * late * 2 * nominal
+        step = rx.step - _TIMING[1] * late / rx.timing_symbols * nominal
+        rx.step = min(max(step, nominal * (1 - _CLOCK_LIMIT)), nominal * (1 + _CLOCK_LIMIT))
+    rx.timing_sum = 0.0
+    rx.timing_weight = 0.0
+    rx.timing_symbols = 0
+
+
+@kernel
+def _put_label(rx: Record, label: int, out: NDArray[np.uint8], n_out: int) -> int:
+    """Decode one decided label into bits; returns the new number of whole bytes in ``out``."""
+    row = rx.row
+    n_bits = BITS_PER_SYMBOL[row]
+    phase = label & 7
+    value = VALUE[row, ((phase - rx.phase) & 7) | (label & 8)]
+    rx.phase = phase
+    kind = SCRAMBLER[row]
+    state = rx.scrambler_state
+    for k in range(n_bits - 1, -1, -1):
+        line_bit = (value >> k) & 1
+        rx.byte |= (line_bit ^ mask_kernel(kind, state)) << rx.n_bits
+        state = push_kernel(kind, state, line_bit)
+        rx.n_bits += 1
+        if rx.n_bits == 8:
+            out[n_out] = rx.byte
+            n_out += 1
+            rx.byte = 0
+            rx.n_bits = 0
+    rx.scrambler_state = state
+    return n_out
+
+
+@kernel
+def _begin_data(rx: Record) -> None:
+    rx.phase = DATA_PHASE[rx.row]
+    rx.scrambler_state = DATA_SCRAMBLER_STATE[rx.row]
+    rx.byte = 0
+    rx.n_bits = 0
+    rx.state = DATA
+
+
+@kernel
+def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
+    """Decide all symbols before sample instant ``until`` that the received samples allow.
+
+    Whole bytes go to ``out`` from ``n_out`` on, as far as there is room; returns their new number. At the end
+    of the known sequence the receiver is in DATA (the caller judges ``mse``).
+    """
+    row = rx.row
+    n_known = N_KNOWN[row]
+    known = KNOWN_START[row]
+    n_labels = N_LABELS[row]
+    n_bits = BITS_PER_SYMBOL[row]
+    y_re = np.empty(2 * CHUNK + 1, np.float32)
+    y_im = np.empty(2 * CHUNK + 1, np.float32)
+    e_re = np.empty(CHUNK, np.float32)
+    e_im = np.empty(CHUNK, np.float32)
+    reach = (EQ_CENTRE + 2) * rx.step + RX_HALF[PULSE[row]]
+    while True:
+        symbol_at = rx.t_z - (EQ_TAPS - EQ_CENTRE - 1) * rx.step
+        n = min(CHUNK, n_half_symbols_ready(rx) // 2)
+        n = min(n, int(np.ceil((until - symbol_at) / (2 * rx.step))))
+        if rx.state == TRAINING:
+            n = min(n, n_known - rx.n_symbols)
+        else:
+            n = min(n, (len(out) - n_out) * 8 // n_bits - 2)
+        if n <= 0:
+            return n_out
+        half_symbols(rx, 2 * n, EQ_TAPS)
+        _equalise(rx, 2 * n + 1, y_re, y_im)
+        training = rx.state == TRAINING
+        now, for_good = _CARRIER_TRAINING if training else _CARRIER_DATA
+        cosine, sine = np.float32(np.cos(rx.angle)), np.float32(np.sin(rx.angle))
+        turned = 0.0
+        mse = np.float32(0)
+        for k in range(n):
+            instant = symbol_at + 2 * k * rx.step
+            trusted = instant + reach < rx.bad_from or instant - reach > rx.bad_to
+            at = 2 * k + 1
+            re = y_re[at] * cosine + y_im[at] * sine
+            im = y_im[at] * cosine - y_re[at] * sine
+            if training:
+                c = KNOWN[known + rx.n_symbols]
+                d_re, d_im = c.real, c.imag
+                rx.n_symbols += 1
+            else:
+                best = 0
+                least = np.float32(1e9)
+                for i in range(n_labels):
+                    distance = (re - POINT_RE[row, i]) ** 2 + (im - POINT_IM[row, i]) ** 2
+                    if distance < least:
+                        least = distance
+                        best = i
+                d_re, d_im = POINT_RE[row, best], POINT_IM[row, best]
+                n_out = _put_label(rx, LABELS[row, best], out, n_out)
+            turn = rx.turn
+            if trusted:
+                f_re, f_im = d_re - re, d_im - im
+                e_re[k] = f_re * cosine - f_im * sine
+                e_im[k] = f_im * cosine + f_re * sine
+                slope_re = y_re[at + 1] - y_re[at - 1]
+                slope_im = y_im[at + 1] - y_im[at - 1]
+                rx.timing_sum -= e_re[k] * slope_re + e_im[k] * slope_im
+                rx.timing_weight += slope_re * slope_re + slope_im * slope_im
+                square = f_re * f_re + f_im * f_im
+                mse += square
+                rx.mse += np.float32(_MSE_WEIGHT) * (square - rx.mse)
+                error = im * d_re - re * d_im
+                turn += now * error
+                rx.turn += for_good * error
+            else:
+                e_re[k] = 0.0
+                e_im[k] = 0.0
+            turned += turn
+            # a small angle: the second-order series is exact to 1e-5, and the chunk's end puts it right
+            a = np.float32(turn)
+            b = np.float32(1) - np.float32(0.5) * a * a
+            cosine, sine = cosine * b - sine * a, sine * b + cosine * a
+        rx.angle = (rx.angle + turned) % (2 * np.pi)
+        _adapt(rx, n, e_re, e_im)
+        rx.timing_symbols += n
+        _steer_timing(rx)
+        for k in range(EQ_TAPS):
+            rx.z_re[k] = rx.z_re[k + 2 * n]
+            rx.z_im[k] = rx.z_im[k + 2 * n]
+        if training and rx.n_symbols == n_known:
+            _begin_data(rx)
+            return n_out
