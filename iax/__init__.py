@@ -1,1 +1,72 @@
-"""IAX2: frames, calls and registrations, sans I/O."""
+"""IAX2: frames, calls and registrations, sans I/O.
+
+`Endpoint` is one UDP socket's worth of calls; `iax.socket` moves its datagrams, `iax.exchange` is a small
+exchange built on it.
+"""
+
+from iax.auth import Account, PeerConfig
+from iax.call import Call, CallState, CallStatistics
+from iax.endpoint import Endpoint, EndpointStatistics
+from iax.events import (
+    CallAccepted,
+    CallAnswered,
+    CallBusy,
+    CallCongestion,
+    CallEnded,
+    CallProceeding,
+    CallProgress,
+    CallRinging,
+    DtmfReceived,
+    Event,
+    FormatChanged,
+    IncomingCall,
+    Registered,
+    RegistrationRejected,
+    RegistrationReleased,
+    RegistrationTimedOut,
+    TextReceived,
+)
+from iax.formats import ALAW, ALL_FORMATS, SLINEAR, ULAW, Format
+from iax.frames import Address, BadFrame
+from iax.media import ArrivalQueue, JitterBuffer, MediaStatistics, Playout
+from iax.registration import Registration, RegistrationState
+
+__all__ = [
+    "ALAW",
+    "ALL_FORMATS",
+    "SLINEAR",
+    "ULAW",
+    "Account",
+    "Address",
+    "ArrivalQueue",
+    "BadFrame",
+    "Call",
+    "CallAccepted",
+    "CallAnswered",
+    "CallBusy",
+    "CallCongestion",
+    "CallEnded",
+    "CallProceeding",
+    "CallProgress",
+    "CallRinging",
+    "CallState",
+    "CallStatistics",
+    "DtmfReceived",
+    "Endpoint",
+    "EndpointStatistics",
+    "Event",
+    "Format",
+    "FormatChanged",
+    "IncomingCall",
+    "JitterBuffer",
+    "MediaStatistics",
+    "PeerConfig",
+    "Playout",
+    "Registered",
+    "Registration",
+    "RegistrationRejected",
+    "RegistrationReleased",
+    "RegistrationState",
+    "RegistrationTimedOut",
+    "TextReceived",
+]

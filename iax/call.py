@@ -1,0 +1,667 @@
+"""One call, out or in: from NEW to HANGUP (RFC 5456 §6.2, §6.3).
+
+    outgoing:  CALLING -> ACCEPTED -> RINGING -> UP -> ENDED
+    incoming:  [AUTHENTICATING ->] OFFERED -> ACCEPTED -> RINGING -> UP -> ENDED
+
+`_COMMANDS` and `_CONTROLS` are the machine: which frame means something in which state. Whatever is not in
+them is acknowledged, counted and ignored, so that no peer can push a call through a door that is not there;
+unknown IAX commands are answered with UNSUPPORT. A call may be ended from any state, from either side;
+`CallEnded` comes once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from iax import causes
+from iax.auth import (
+    AUTH_MD5,
+    Account,
+    AuthenticationRefusedError,
+    PeerConfig,
+    answer_challenge,
+    md5_matches,
+    new_challenge,
+)
+from iax.dialogue import Desk, Dialogue
+from iax.elements import Element, Elements, Pair, clean_text
+from iax.events import (
+    CallAccepted,
+    CallAnswered,
+    CallBusy,
+    CallCongestion,
+    CallEnded,
+    CallProceeding,
+    CallProgress,
+    CallRinging,
+    DtmfReceived,
+    FormatChanged,
+    IncomingCall,
+    TextReceived,
+    VoiceReceived,
+)
+from iax.formats import ALL_FORMATS, FRAME_SAMPLES, Format, capability, choose, codec_prefs, format_of
+from iax.frames import Address, Command, Control, FrameType, FullFrame
+from iax.media import JitterBuffer, MediaStatistics, Playout, Unwrapper, VoiceSender
+
+PING_INTERVAL_S = 10.0
+INVALID_GRACE_S = 2.0
+"""After INVAL for a call that is up, the peer must show within this time that it still knows the call."""
+MAX_CHALLENGES = 3
+"""So many challenges of one call are answered: we are nobody's MD5 oracle."""
+MAX_NUMBER = 79
+MAX_NAME = 79
+DTMF_DIGITS = "0123456789*#ABCD"
+PROTOCOL_VERSION = 2
+_NUMBER_UNAVAILABLE = 0x43  # Q.931 presentation
+
+
+class CallState(Enum):
+    """Where a call stands."""
+
+    CALLING = "calling"
+    AUTHENTICATING = "authenticating"
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    RINGING = "ringing"
+    UP = "up"
+    ENDED = "ended"
+
+
+_BEFORE_ANSWER = frozenset({CallState.ACCEPTED, CallState.RINGING})
+_WITH_MEDIA = frozenset({CallState.ACCEPTED, CallState.RINGING, CallState.UP})
+_ALIVE = frozenset(CallState) - {CallState.ENDED}
+
+
+@dataclass(frozen=True, slots=True)
+class CallStatistics:
+    """A call's figures, for the call report."""
+
+    media: MediaStatistics
+    frames_sent: int
+    rtt_ms: float | None
+    full_frames_resent: int
+    duplicates: int
+    frames_out_of_state: int
+    peer_loss_count: int | None
+    """Voice frames that the peer says it lost."""
+    peer_jitter_ms: int | None
+    duration_s: float | None
+    """From the answer to the end; None if it was never answered or is not over."""
+
+
+class Call(Dialogue):
+    """One call. Make it with `Endpoint.call`, or take it from an `IncomingCall` event."""
+
+    def __init__(self, desk: Desk, local: int, address: Address, now: float, remote: int = 0) -> None:
+        super().__init__(desk, local, address, now, remote)
+        self.state = CallState.CALLING
+        self.outgoing = True
+        self.format: Format = Format.ULAW
+        """The format of `send_audio` and `receive_audio`; fixed once the call is accepted (but see
+        FormatChanged)."""
+        self.formats: Sequence[Format] = ALL_FORMATS
+        self.called_number = ""
+        """The number dialled (for an incoming call: the DID)."""
+        self.dnid = ""
+        self.calling_number = ""
+        self.calling_name = ""
+        self.ani = ""
+        self.username = ""
+        self.called_context = ""
+        self.presentation: int | None = None
+        """Q.931 presentation of the calling number, None if not given: 0x2x restricted, 0x43 not
+        available."""
+        self.account = ""
+        """As a server: the account that proved itself."""
+        self.relay = False
+        """True: voice goes to `VoiceReceived` events as it comes instead of to the jitter buffer."""
+        self.jitter: Playout = JitterBuffer()
+        self._sender = VoiceSender(self.link)
+        self._unwrapper = Unwrapper()
+        self._format_heard = False
+        self._peer: PeerConfig | None = None
+        self._challenges = 0
+        self._challenge = b""
+        self._secret: str | None = None
+        self._late_hangup: tuple[int, str] | None = None
+        self._ping_due: float | None = None
+        self._invalid_since: float | None = None
+        self._heard_at_invalid: float | None = None
+        self._frames_out_of_state = 0
+        self._peer_loss: int | None = None
+        self._peer_jitter: int | None = None
+        self._answered_at: float | None = None
+        self._ended_at: float | None = None
+
+    # -- beginning
+
+    def start_outgoing(
+        self,
+        peer: PeerConfig,
+        number: str,
+        now: float,
+        *,
+        calling_number: str,
+        calling_name: str,
+        formats: Sequence[Format],
+    ) -> None:
+        """Send NEW."""
+        self._peer = peer
+        self.called_number = self.dnid = _checked_number(number)
+        self.calling_number = _checked_number(calling_number)
+        self.calling_name = clean_text(calling_name)[:MAX_NAME]
+        self.username = peer.username
+        self.called_context = peer.context
+        if not formats:
+            raise ValueError("a call needs at least one voice format")
+        self.formats = tuple(formats)
+        self.format = self.formats[0]
+        mask = capability(self.formats)
+        # chan_iax2's order; VERSION must be first
+        pairs: list[Pair] = [
+            (Element.VERSION, PROTOCOL_VERSION),
+            (Element.CALLED_NUMBER, self.called_number),
+            (Element.CODEC_PREFS, codec_prefs(self.formats)),
+        ]
+        if self.calling_number:
+            pairs.append((Element.CALLING_NUMBER, self.calling_number))
+        pairs += [
+            (Element.CALLINGPRES, 0 if self.calling_number else _NUMBER_UNAVAILABLE),
+            (Element.CALLINGTON, 0),
+            (Element.CALLINGTNS, 0),
+        ]
+        if self.calling_name:
+            pairs.append((Element.CALLING_NAME, self.calling_name))
+        pairs.append((Element.DNID, self.called_number))
+        if peer.context:
+            pairs.append((Element.CALLED_CONTEXT, peer.context))
+        if peer.username:
+            pairs.append((Element.USERNAME, peer.username))
+        pairs += [
+            (Element.FORMAT, int(self.format)),
+            (Element.FORMAT2, int(self.format)),
+            (Element.CAPABILITY, mask),
+            (Element.CAPABILITY2, mask),
+        ]
+        self.request(Command.NEW, pairs, now)
+
+    def start_incoming(
+        self,
+        elements: Elements,
+        now: float,
+        *,
+        formats: Sequence[Format],
+        account: Account | None,
+        authenticate: bool,
+    ) -> None:
+        """Act on NEW (already counted in by the link): challenge, refuse, or offer the call."""
+        self.outgoing = False
+        self.called_number = elements.text(Element.CALLED_NUMBER)[:MAX_NUMBER]
+        self.dnid = elements.text(Element.DNID)[:MAX_NUMBER]
+        self.calling_number = elements.text(Element.CALLING_NUMBER)[:MAX_NUMBER]
+        self.calling_name = elements.text(Element.CALLING_NAME)[:MAX_NAME]
+        self.ani = elements.text(Element.CALLING_ANI)[:MAX_NUMBER]
+        self.username = elements.text(Element.USERNAME)[:MAX_NAME]
+        self.called_context = elements.text(Element.CALLED_CONTEXT)[:MAX_NAME]
+        self.presentation = elements.number(Element.CALLINGPRES)
+        self.formats = tuple(formats)
+        wanted = _format2(elements, Element.FORMAT2, Element.FORMAT)
+        capable = _format2(elements, Element.CAPABILITY2, Element.CAPABILITY)
+        chosen = choose(self.formats, wanted=wanted, capable=(capable or 0) | (wanted or 0))
+        self.state = CallState.OFFERED
+        if elements.number(Element.VERSION) != PROTOCOL_VERSION:
+            self._refuse(causes.FACILITY_REJECTED, "Unsupported IAX version", now)
+            return
+        if chosen is None:
+            self._refuse(causes.BEARER_NOT_AVAILABLE, "Unable to negotiate codec", now)
+            return
+        self.format = chosen
+        self.formats = tuple(format_ for format_ in self.formats if (capable or 0) & format_) or (chosen,)
+        if authenticate:
+            # an unknown user is challenged too, so that names cannot be guessed
+            self.state = CallState.AUTHENTICATING
+            self._secret = None if account is None else account.secret
+            self.account = "" if account is None else account.name
+            self._challenge = new_challenge(self.desk.rng)
+            self.send(
+                Command.AUTHREQ,
+                [
+                    (Element.AUTHMETHODS, AUTH_MD5),
+                    (Element.CHALLENGE, self._challenge),
+                    (Element.USERNAME, self.username),
+                ],
+                now,
+            )
+            return
+        self.desk.events.append(IncomingCall(self))
+
+    # -- the owner's side
+
+    def accept(self, now: float, format_: Format | None = None) -> None:
+        """Take an incoming call without ringing yet; the format is the one negotiated, or FORMAT_."""
+        if self.state is not CallState.OFFERED:
+            return
+        if format_ is not None:
+            self.format = format_
+        self.state = CallState.ACCEPTED
+        self.send(
+            Command.ACCEPT, [(Element.FORMAT, int(self.format)), (Element.FORMAT2, int(self.format))], now
+        )
+        self._media_begins(now)
+
+    def proceeding(self, now: float) -> None:
+        """Tell the caller that the call is on its way."""
+        self._send_control(Control.PROCEEDING, _BEFORE_ANSWER, now)
+
+    def progress(self, now: float) -> None:
+        """Tell the caller to listen: audio comes before the answer."""
+        self._send_control(Control.PROGRESS, _BEFORE_ANSWER, now)
+
+    def ringing(self, now: float) -> None:
+        """Accept an incoming call and tell the caller that it rings."""
+        self.accept(now)
+        if self._send_control(Control.RINGING, _BEFORE_ANSWER, now):
+            self.state = CallState.RINGING
+
+    def answer(self, now: float) -> None:
+        """Answer an incoming call: it is up at once."""
+        self.accept(now)
+        if self._send_control(Control.ANSWER, _BEFORE_ANSWER, now):
+            self.state = CallState.UP
+            self._answered_at = now
+
+    def busy(self, now: float) -> None:
+        """Tell the caller "busy" in an accepted call; it will hang up."""
+        self.accept(now)
+        self._send_control(Control.BUSY, _BEFORE_ANSWER, now)
+
+    def congestion(self, now: float) -> None:
+        """Tell the caller "congestion" in an accepted call; it will hang up."""
+        self.accept(now)
+        self._send_control(Control.CONGESTION, _BEFORE_ANSWER, now)
+
+    def reject(self, now: float, cause: int = causes.BUSY, text: str = "Busy") -> None:
+        """Refuse an incoming call. Once accepted, it is hung up instead."""
+        self._end_locally(cause, text, now)
+
+    def hangup(self, now: float, cause: int = causes.NORMAL, text: str = "") -> None:
+        """End the call, whatever its state."""
+        self._end_locally(cause, text, now)
+
+    def send_audio(self, payload: bytes, now: float) -> None:
+        """Send one frame of audio in `format` (20 ms: 160 samples). Does nothing unless the call is
+        accepted."""
+        if self.state in _WITH_MEDIA:
+            self._sender.send(payload, self.format, now)
+
+    def skip_audio(self, n_frames: int) -> None:
+        """Say that N_FRAMES of 20 ms were never made; the far end sees a gap of that length."""
+        self._sender.skip(n_frames)
+
+    def relay_audio(self, payload: bytes, timestamp: int, now: float) -> None:
+        """Send on another leg's frame with its unwrapped time stamp."""
+        if self.state in _WITH_MEDIA:
+            self._sender.relay(payload, self.format, timestamp, now)
+
+    def receive_audio(self, n_samples: int = FRAME_SAMPLES) -> tuple[bytes, bool]:
+        """Return exactly N_SAMPLES in `format`, and True if any stand in for audio that never arrived."""
+        return self.jitter.read(n_samples)
+
+    def send_dtmf(self, digit: str, now: float) -> None:
+        """Press a key; raise ValueError if it is none of 0-9 * # A-D."""
+        if len(digit) != 1 or digit.upper() not in DTMF_DIGITS:
+            raise ValueError(f"{digit!r} is not a DTMF digit (0-9 * # A-D)")
+        if self.state in _WITH_MEDIA:
+            self.send_frame(FrameType.DTMF, ord(digit.upper()), b"", now)
+
+    def send_text(self, text: str, now: float) -> None:
+        """Send a text frame of at most 1000 octets."""
+        if self.state in _WITH_MEDIA:
+            self.send_frame(FrameType.TEXT, 0, text.encode()[:1000], now)
+
+    @property
+    def heard(self) -> bool:
+        """True if the peer ever answered anything at all."""
+        return self.link.last_heard is not None
+
+    def statistics(self) -> CallStatistics:
+        """Return the call's figures."""
+        duration = None
+        if self._answered_at is not None and self._ended_at is not None:
+            duration = self._ended_at - self._answered_at
+        return CallStatistics(
+            self.jitter.statistics(),
+            self._sender.frames_sent,
+            None if self.link.rtt_s is None else self.link.rtt_s * 1000,
+            self.link.frames_resent,
+            self.link.duplicates,
+            self._frames_out_of_state,
+            self._peer_loss,
+            self._peer_jitter,
+            duration,
+        )
+
+    # -- the network's side
+
+    def handle(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        """Act on a frame that came in order."""
+        if frame.type == FrameType.IAX:
+            entry = _COMMANDS.get(frame.subclass)
+            if entry is None:
+                self._unsupported(frame, now)
+            elif self.state in entry[0]:
+                entry[1](self, frame, elements, now)
+            else:
+                self._frames_out_of_state += 1
+        elif frame.type == FrameType.VOICE:
+            self._receive_voice(frame, now)
+        elif frame.type == FrameType.CONTROL:
+            control = _CONTROLS.get(frame.subclass)
+            if control is None:
+                return
+            if self.state in control[0] and (self.outgoing or frame.subclass == Control.HANGUP):
+                control[1](self, now)
+            elif self.outgoing:
+                self._frames_out_of_state += 1
+        elif frame.type == FrameType.DTMF:
+            if self.state in _WITH_MEDIA and 0 < frame.subclass < 128 and chr(frame.subclass) in DTMF_DIGITS:
+                self.desk.events.append(DtmfReceived(self, chr(frame.subclass)))
+        elif frame.type == FrameType.TEXT:
+            text = clean_text(frame.payload.rstrip(b"\0").decode("utf-8", "replace"))
+            self.desk.events.append(TextReceived(self, text))
+        elif frame.type == FrameType.COMFORT_NOISE:
+            self.jitter.comfort_noise()
+        # video, image, HTML, modem, null, DTMF begin: acknowledged, no use to us
+
+    def handle_after_end(self, now: float) -> None:
+        """Hang up a call that was given up before the server ever answered NEW."""
+        if self._late_hangup is not None and self.link.remote:
+            cause, text = self._late_hangup
+            self._late_hangup = None
+            self._send_cause(Command.HANGUP, cause, text, now)
+
+    def handle_early_voice(self, frame: FullFrame, now: float) -> None:
+        """Take the audio of a repeated or early voice frame; the jitter buffer sorts it out."""
+        self._receive_voice(frame, now)
+
+    def receive_mini(self, timestamp: int, payload: bytes, now: float) -> None:
+        """Take a mini frame: low 16 bits of the time stamp, and audio."""
+        if self.state not in _WITH_MEDIA:
+            return
+        if not self._format_heard:
+            # the full voice frame got lost: ask for it once, and meanwhile trust what was negotiated
+            self.link.request_missing(timestamp)
+            if not self._unwrapper.anchored:
+                clock = self.link.peer_clock(now)
+                if clock is None:
+                    return
+                self._unwrapper.anchor(clock, now)
+        self._deliver(self._unwrapper.mini(timestamp, now), payload, now)
+
+    def _receive_voice(self, frame: FullFrame, now: float) -> None:
+        if self.state not in _WITH_MEDIA:
+            return
+        format_ = format_of(frame.subclass)
+        if format_ is None or format_ not in self.formats:
+            self._frames_out_of_state += 1
+            return
+        if format_ is not self.format:
+            self.format = self.jitter.format = format_
+            self.jitter.clear()
+            self.desk.events.append(FormatChanged(self, format_))
+        self._format_heard = True
+        self._deliver(self._unwrapper.full(frame.timestamp, now), frame.payload, now)
+
+    def _deliver(self, timestamp: int, payload: bytes, now: float) -> None:
+        if self.relay:
+            self.desk.events.append(VoiceReceived(self, timestamp, payload))
+        else:
+            self.jitter.put(timestamp, payload, now)
+
+    def handle_invalid(self, now: float) -> None:
+        """INVAL ends a call that is not up; in one that is up it may be forged, so the peer is asked with
+        PING."""
+        if self.finished:
+            return
+        if self.state is not CallState.UP:
+            self._ended(causes.INVALID_CALL_REFERENCE, "the server does not know this call", now)
+        elif self._invalid_since is None:
+            self._invalid_since = now
+            self._heard_at_invalid = None
+            self.send(Command.PING, [], now)
+
+    def handle_dead(self, now: float) -> None:
+        """The peer does not answer any more."""
+        host, port = self.link.address
+        self._ended(causes.DESTINATION_OUT_OF_ORDER, f"no answer from {host}:{port}", now)
+
+    def own_timer(self) -> float | None:
+        """Return when the next PING is due, or the grace after INVAL ends."""
+        if self._invalid_since is not None:
+            return self._invalid_since + INVALID_GRACE_S
+        return self._ping_due
+
+    def handle_own_timer(self, now: float) -> None:
+        """Send PING, or draw the consequence of INVAL."""
+        if self._invalid_since is not None and now >= self._invalid_since + INVALID_GRACE_S:
+            self._invalid_since = None
+            if self._heard_at_invalid is None:
+                self._ended(causes.INVALID_CALL_REFERENCE, "the server lost this call", now)
+                return
+        if self._ping_due is not None and now >= self._ping_due:
+            self._ping_due = now + PING_INTERVAL_S
+            self.send(Command.PING, [], now)
+
+    # -- commands
+
+    def _on_accept(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        value = _format2(elements, Element.FORMAT2, Element.FORMAT)
+        chosen = self.format if value is None else format_of(value)
+        if chosen is None or chosen not in self.formats:
+            text = "the server chose a voice format that was not offered"
+            self._send_cause(Command.HANGUP, causes.BEARER_NOT_AVAILABLE, "Unable to negotiate codec", now)
+            self._ended(causes.BEARER_NOT_AVAILABLE, text, now)
+            return
+        self.format = chosen
+        self.state = CallState.ACCEPTED
+        self._media_begins(now)
+        self.desk.events.append(CallAccepted(self))
+
+    def _on_authreq(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        assert self._peer is not None
+        self._challenges += 1
+        if self._challenges > MAX_CHALLENGES:
+            self._frames_out_of_state += 1
+            return
+        try:
+            proof = answer_challenge(
+                self._peer, elements.number(Element.AUTHMETHODS), elements.raw(Element.CHALLENGE)
+            )
+        except AuthenticationRefusedError as error:
+            self._send_cause(Command.HANGUP, causes.NOT_SUBSCRIBED, "Authentication refused", now)
+            self._ended(causes.NOT_SUBSCRIBED, str(error), now)
+            return
+        self.send(Command.AUTHREP, [proof], now)
+
+    def _on_authrep(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        result = elements.raw(Element.MD5_RESULT)
+        if self._secret is None or not md5_matches(self._challenge, self._secret, result):
+            self._refuse(causes.NOT_SUBSCRIBED, "No authority found", now)
+            return
+        self.state = CallState.OFFERED
+        self.desk.events.append(IncomingCall(self))
+
+    def _on_end(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        cause = elements.number(Element.CAUSECODE)
+        text = elements.text(Element.CAUSE) or causes.cause_text(cause)
+        if self.state is CallState.AUTHENTICATING:
+            self._close(now)  # nobody was told of this call
+        else:
+            self._ended(cause, text, now)
+
+    def _on_ping(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        self.send(Command.PONG, self._receiver_report(), now, echo=frame)
+
+    def _on_pong(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        self._heard_at_invalid = now
+        loss = elements.number(Element.RR_LOSS)
+        if loss is not None:
+            self._peer_loss = loss & 0xFFFFFF
+        self._peer_jitter = elements.number(Element.RR_JITTER)
+
+    def _on_lagrq(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        self.send(Command.LAGRP, [], now, echo=frame)
+
+    def _on_txreq(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        # a change of peers is a gap in the middle of a page
+        self.send(Command.TXREJ, [], now)
+
+    def _ignore(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        pass
+
+    def _unsupported(self, frame: FullFrame, now: float) -> None:
+        self.send(Command.UNSUPPORT, [(Element.IAX_UNKNOWN, frame.subclass & 0xFF)], now)
+
+    def _receiver_report(self) -> list[Pair]:
+        media = self.jitter.statistics()
+        lost = media.samples_lost // FRAME_SAMPLES
+        total = media.frames_received + lost
+        percent = 100 * lost // total if total else 0
+        return [
+            (Element.RR_JITTER, min(int(media.jitter_ms), 0xFFFF)),
+            (Element.RR_LOSS, percent << 24 | min(lost, 0xFFFFFF)),
+            (Element.RR_PKTS, media.frames_received & 0xFFFFFFFF),
+            (Element.RR_DELAY, min(media.depth_samples // 8, 0xFFFF)),
+            (Element.RR_DROPPED, media.frames_late & 0xFFFFFFFF),
+            (Element.RR_OOO, media.frames_reordered & 0xFFFFFFFF),
+        ]
+
+    # -- control frames
+
+    def _on_ringing(self, now: float) -> None:
+        if self.state is CallState.ACCEPTED:
+            self.state = CallState.RINGING
+        self.desk.events.append(CallRinging(self))
+
+    def _on_answer(self, now: float) -> None:
+        self.state = CallState.UP
+        self._answered_at = now
+        self.desk.events.append(CallAnswered(self))
+
+    def _on_busy(self, now: float) -> None:
+        self.desk.events.append(CallBusy(self))
+        self._send_cause(Command.HANGUP, causes.BUSY, "", now)
+        self._ended(causes.BUSY, causes.cause_text(causes.BUSY), now)
+
+    def _on_congestion(self, now: float) -> None:
+        self.desk.events.append(CallCongestion(self))
+        self._send_cause(Command.HANGUP, causes.CONGESTION, "", now)
+        self._ended(causes.CONGESTION, causes.cause_text(causes.CONGESTION), now)
+
+    def _on_hangup_control(self, now: float) -> None:
+        self._send_cause(Command.HANGUP, causes.NORMAL, "", now)
+        self._ended(causes.NORMAL, causes.cause_text(causes.NORMAL), now)
+
+    def _on_proceeding(self, now: float) -> None:
+        self.desk.events.append(CallProceeding(self))
+
+    def _on_progress(self, now: float) -> None:
+        self.desk.events.append(CallProgress(self))
+
+    # -- inside
+
+    def _send_control(self, control: Control, states: frozenset[CallState], now: float) -> bool:
+        if self.outgoing or self.state not in states:
+            return False
+        self.send_frame(FrameType.CONTROL, control, b"", now)
+        return True
+
+    def _send_cause(self, command: Command, cause: int, text: str, now: float) -> None:
+        pairs: list[Pair] = []
+        if text:
+            pairs.append((Element.CAUSE, clean_text(text).encode()[:200].decode("utf-8", "ignore")))
+        pairs.append((Element.CAUSECODE, cause))
+        self.send(command, pairs, now)
+
+    def _media_begins(self, now: float) -> None:
+        self.jitter.format = self.format
+        self._ping_due = now + PING_INTERVAL_S
+        self.desk.scheduler.reschedule(self)
+
+    def _refuse(self, cause: int, text: str, now: float) -> None:
+        """Reject a call that the owner was never told of."""
+        self._send_cause(Command.REJECT, cause, text, now)
+        self._close(now)
+
+    def _end_locally(self, cause: int, text: str, now: float) -> None:
+        if self.state not in _ALIVE:
+            return
+        if self.link.remote == 0:
+            # NEW is still unanswered: no number to send HANGUP to; should an answer come yet, it gets one
+            self.link.stop()
+            self._late_hangup = (cause, text)
+        else:
+            command = Command.REJECT if self.state is CallState.OFFERED else Command.HANGUP
+            self._send_cause(command, cause, text, now)
+        self._close(now)
+        self.desk.events.append(CallEnded(self, cause, text or causes.cause_text(cause), local=True))
+
+    def _ended(self, cause: int | None, text: str, now: float) -> None:
+        self._close(now)
+        self.desk.events.append(CallEnded(self, cause, text, local=False))
+
+    def _close(self, now: float) -> None:
+        self.state = CallState.ENDED
+        self._ended_at = now
+        self.finish(now)
+
+
+_Handler = Callable[[Call, FullFrame, Elements, float], None]
+_ControlHandler = Callable[[Call, float], None]
+
+_CALLING = frozenset({CallState.CALLING})
+
+_COMMANDS: dict[int, tuple[frozenset[CallState], _Handler]] = {
+    Command.ACCEPT: (_CALLING, Call._on_accept),
+    Command.AUTHREQ: (_CALLING, Call._on_authreq),
+    Command.AUTHREP: (frozenset({CallState.AUTHENTICATING}), Call._on_authrep),
+    Command.REJECT: (_ALIVE, Call._on_end),
+    Command.HANGUP: (_ALIVE, Call._on_end),
+    Command.PING: (_ALIVE, Call._on_ping),
+    Command.PONG: (_ALIVE, Call._on_pong),
+    Command.LAGRQ: (_ALIVE, Call._on_lagrq),
+    Command.LAGRP: (_ALIVE, Call._ignore),
+    Command.TXREQ: (_ALIVE, Call._on_txreq),
+    Command.QUELCH: (_ALIVE, Call._ignore),
+    Command.UNQUELCH: (_ALIVE, Call._ignore),
+    Command.MWI: (_ALIVE, Call._ignore),
+    Command.UNSUPPORT: (_ALIVE, Call._ignore),
+    Command.TXREJ: (_ALIVE, Call._ignore),
+    Command.TXREL: (_ALIVE, Call._ignore),
+    Command.TXREADY: (_ALIVE, Call._ignore),
+    Command.NEW: (_ALIVE, Call._ignore),
+}
+
+_CONTROLS: dict[int, tuple[frozenset[CallState], _ControlHandler]] = {
+    Control.RINGING: (_BEFORE_ANSWER, Call._on_ringing),
+    Control.ANSWER: (_BEFORE_ANSWER, Call._on_answer),
+    Control.BUSY: (_BEFORE_ANSWER, Call._on_busy),
+    Control.CONGESTION: (_BEFORE_ANSWER, Call._on_congestion),
+    Control.PROCEEDING: (_BEFORE_ANSWER, Call._on_proceeding),
+    Control.PROGRESS: (_BEFORE_ANSWER, Call._on_progress),
+    Control.HANGUP: (_WITH_MEDIA, Call._on_hangup_control),
+}
+
+
+def _format2(elements: Elements, wide: Element, narrow: Element) -> int | None:
+    value = elements.number(wide)
+    return elements.number(narrow) if value is None else value
+
+
+def _checked_number(number: str) -> str:
+    if len(number.encode()) > MAX_NUMBER or clean_text(number) != number:
+        raise ValueError(f"{number!r} is not a number to dial: at most {MAX_NUMBER} printable characters")
+    return number

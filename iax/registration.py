@@ -1,0 +1,225 @@
+"""Registering with a server and staying registered (RFC 5456 §6.1).
+
+    WAITING -> SENT -> [challenged -> SENT] -> REGISTERED -> (80 % of the granted time) -> SENT ...
+    REGREJ or no answer: -> WAITING, 10 s, 20 s, 40 s ... 5 min (rejected: from 30 s); it never stops trying
+    release(): -> RELEASING -> RELEASED
+
+`Registration` is what the owner holds; each attempt is a dialogue of its own, `Attempt`, with a fresh call
+number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from iax.auth import AuthenticationRefusedError, PeerConfig, answer_challenge
+from iax.call import MAX_CHALLENGES
+from iax.causes import FACILITY_REJECTED, cause_text
+from iax.dialogue import Desk, Dialogue
+from iax.elements import Element, Elements, Pair
+from iax.events import (
+    Event,
+    Registered,
+    RegistrationRejected,
+    RegistrationReleased,
+    RegistrationTimedOut,
+)
+from iax.frames import Address, Command, FullFrame
+
+MIN_REFRESH_S = 10
+DEFAULT_REFRESH_S = 60
+REFRESH_AT = 0.8
+REFRESH_SPREAD = 0.05
+"""Attempts come at 75 to 85 % of the granted time, so that many modems do not ask in the same millisecond."""
+RETRY_FIRST_S = 10.0
+RETRY_REJECTED_S = 30.0
+RETRY_MAX_S = 300.0
+RELEASE_WAIT_S = 1.0
+
+
+class RegistrationState(Enum):
+    """Where a registration stands."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    REGISTERED = "registered"
+    RELEASING = "releasing"
+    RELEASED = "released"
+
+
+class Registration:
+    """One account at one server. Make it with `Endpoint.register`, end it with `release`."""
+
+    def __init__(
+        self, peer: PeerConfig, desk: Desk, start: Callable[[Registration, float], Attempt], first_at: float
+    ) -> None:
+        self.peer = peer
+        self.state = RegistrationState.WAITING
+        self.refresh_s = 0
+        """The time granted last, in seconds."""
+        self.apparent: Address | None = None
+        self.last_error = ""
+        """Why the last attempt failed; "" after a success."""
+        self._desk = desk
+        self._start = start
+        self._due: float | None = first_at
+        self._expires = -1.0
+        self._failures = 0
+        self._attempt: Attempt | None = None
+
+    def registered(self, now: float) -> bool:
+        """Say whether the server knows us: granted, and not run out."""
+        return now < self._expires
+
+    def release(self, now: float) -> None:
+        """Withdraw the registration (REGREL). `RegistrationReleased` comes within about a second, confirmed
+        or not."""
+        if self.state in (RegistrationState.RELEASING, RegistrationState.RELEASED):
+            return
+        if self._attempt is not None:
+            self._attempt.abandon(now)
+        if not self.registered(now):
+            self._released(confirmed=True)
+            return
+        self.state = RegistrationState.RELEASING
+        self._attempt = self._start(self, now)
+        self._attempt.begin(Command.REGREL, now)
+        self._due = now + RELEASE_WAIT_S
+
+    def next_timer(self) -> float | None:
+        """Return when `handle_timer` has something to do."""
+        return self._due
+
+    def handle_timer(self, now: float) -> None:
+        """Start an attempt that is due, or stop waiting for a release."""
+        if self._due is None or now < self._due:
+            return
+        self._due = None
+        if self.state is RegistrationState.RELEASING:
+            if self._attempt is not None:
+                self._attempt.abandon(now)
+            self._released(confirmed=False)
+            return
+        self.state = RegistrationState.SENT
+        self._attempt = self._start(self, now)
+        self._attempt.begin(Command.REGREQ, now)
+
+    # -- the attempt's side
+
+    def granted(self, refresh_s: int | None, apparent: Address | None, now: float) -> None:
+        """REGACK came."""
+        self._attempt = None
+        if self.state is RegistrationState.RELEASING:
+            self._released(confirmed=True)
+            return
+        self.refresh_s = max(MIN_REFRESH_S, refresh_s or DEFAULT_REFRESH_S)
+        self.apparent = apparent
+        self.last_error = ""
+        self.state = RegistrationState.REGISTERED
+        self._failures = 0
+        self._expires = now + self.refresh_s
+        spread = self._desk.rng.uniform(-REFRESH_SPREAD, REFRESH_SPREAD)
+        self._due = now + self.refresh_s * (REFRESH_AT + spread)
+        self._desk.events.append(Registered(self, self.refresh_s, apparent))
+
+    def rejected(self, cause: int | None, text: str, now: float) -> None:
+        """REGREJ came, or we refuse to answer the challenge."""
+        self._attempt = None
+        if self.state is RegistrationState.RELEASING:
+            self._released(confirmed=False)
+            return
+        self._expires = -1.0
+        self.last_error = text
+        self._retry(RETRY_REJECTED_S, RegistrationRejected(self, cause, text), now)
+
+    def timed_out(self, now: float) -> None:
+        """No answer came."""
+        self._attempt = None
+        if self.state is RegistrationState.RELEASING:
+            self._released(confirmed=False)
+            return
+        self.last_error = "no answer"
+        self._retry(RETRY_FIRST_S, RegistrationTimedOut(self), now)
+
+    def _retry(self, first_s: float, event: Event, now: float) -> None:
+        self.state = RegistrationState.WAITING
+        delay_s = min(first_s * 2 ** min(self._failures, 10), RETRY_MAX_S)
+        self._failures += 1
+        self._due = now + delay_s * self._desk.rng.uniform(0.9, 1.1)
+        self._desk.events.append(event)
+
+    def _released(self, *, confirmed: bool) -> None:
+        self.state = RegistrationState.RELEASED
+        self._expires = -1.0
+        self._due = None
+        self._attempt = None
+        self._desk.events.append(RegistrationReleased(self, confirmed))
+
+
+class Attempt(Dialogue):
+    """One REGREQ or REGREL and its answers."""
+
+    def __init__(self, desk: Desk, local: int, address: Address, now: float, owner: Registration) -> None:
+        super().__init__(desk, local, address, now)
+        self._owner = owner
+        self._command = Command.REGREQ
+        self._challenges = 0
+
+    def begin(self, command: Command, now: float) -> None:
+        """Send REGREQ or REGREL."""
+        self._command = command
+        self.request(command, self._pairs(), now)
+
+    def abandon(self, now: float) -> None:
+        """The owner does not wait any more."""
+        if not self.finished:
+            self.link.stop()
+            self.finish(now)
+
+    def _pairs(self) -> list[Pair]:
+        peer = self._owner.peer
+        pairs: list[Pair] = [(Element.USERNAME, peer.username)]
+        if self._command is Command.REGREQ:
+            pairs.append((Element.REFRESH, min(max(peer.refresh_s, MIN_REFRESH_S), 0xFFFF)))
+        return pairs
+
+    def handle(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        """Act on the server's answer."""
+        if frame.is_command(Command.REGAUTH):
+            self._on_challenge(elements, now)
+        elif frame.is_command(Command.REGACK):
+            self.finish(now)
+            self._owner.granted(
+                elements.number(Element.REFRESH), elements.address(Element.APPARENT_ADDR), now
+            )
+        elif frame.is_command(Command.REGREJ) or frame.is_command(Command.REJECT):
+            cause = elements.number(Element.CAUSECODE)
+            self.finish(now)
+            self._owner.rejected(cause, elements.text(Element.CAUSE) or cause_text(cause), now)
+
+    def _on_challenge(self, elements: Elements, now: float) -> None:
+        self._challenges += 1
+        if self._challenges > MAX_CHALLENGES:
+            return
+        try:
+            proof = answer_challenge(
+                self._owner.peer, elements.number(Element.AUTHMETHODS), elements.raw(Element.CHALLENGE)
+            )
+        except AuthenticationRefusedError as error:
+            self.finish(now)
+            self._owner.rejected(FACILITY_REJECTED, str(error), now)
+            return
+        self.send(self._command, [*self._pairs(), proof], now)
+
+    def handle_dead(self, now: float) -> None:
+        """No answer."""
+        self.finish(now)
+        self._owner.timed_out(now)
+
+    def handle_invalid(self, now: float) -> None:
+        """The server knows nothing of this attempt: as good as no answer."""
+        if not self.finished:
+            self.link.stop()
+            self.finish(now)
+            self._owner.timed_out(now)

@@ -1,0 +1,273 @@
+"""Reliable full frames of one dialogue: numbers, acknowledgements, retransmission, time stamps (RFC 5456 §7).
+
+The rules in short:
+
+* Every numbered frame goes out with OSeqno, then OSeqno grows by one; its ISeqno acknowledges all frames of
+  the other side before that number.
+* d = (their OSeqno - our ISeqno) mod 256: 0 is in order, 128 and more a duplicate (acknowledged again, else
+  ignored), anything else a gap (VNAK, once for each ISeqno).
+* A frame is sent again with R set, its old time stamp and number, and today's ISeqno.
+* After an incoming frame has been handled: if nothing went out with the new ISeqno, an ACK does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import MutableSequence
+from enum import Enum
+from struct import Struct
+
+from iax.frames import Address, Command, FrameType, FullFrame
+
+FIRST_TIMEOUT_S = 0.5
+"""Until the round trip is known."""
+MIN_TIMEOUT_S = 0.2
+MAX_TIMEOUT_S = 4.0
+GIVE_UP_S = 20.0
+"""A frame that has been unacknowledged for so long makes the dialogue dead."""
+VNAK_RESEND_INTERVAL_S = 0.1
+"""A VNAK makes us send again at most this often: no storms."""
+MAX_UNACKNOWLEDGED = 64
+"""More frames in flight than this make the dialogue dead; sequence numbers stay unambiguous up to 127."""
+VOICE_NEIGHBOURHOOD_S = 0.24
+"""A non-voice frame this soon after voice is stamped just behind that voice, so that it sorts behind it."""
+
+_R_AND_DESTINATION = Struct("!H")
+
+Outbox = MutableSequence[tuple[bytes, Address]]
+
+
+class Order(Enum):
+    """What an incoming full frame is to its dialogue."""
+
+    IN_ORDER = "in order"
+    DUPLICATE = "duplicate"
+    AHEAD = "ahead of a gap"
+    UNNUMBERED = "unnumbered"
+
+
+class _Pending:
+    """A frame that waits for its acknowledgement."""
+
+    __slots__ = ("datagram", "due", "first_sent", "o_seq", "resent", "timeout_s")
+
+    def __init__(self, datagram: bytes, o_seq: int, now: float, timeout_s: float) -> None:
+        self.datagram = bytearray(datagram)
+        self.o_seq = o_seq
+        self.first_sent = now
+        self.timeout_s = timeout_s
+        self.due = now + timeout_s
+        self.resent = False
+
+
+class Link:
+    """One dialogue's full frames, both ways. Datagrams are appended to the outbox given."""
+
+    def __init__(self, outbox: Outbox, local: int, address: Address, now: float, remote: int = 0) -> None:
+        self.local = local
+        self.remote = remote
+        """The peer's call number; 0 until it is known."""
+        self.address = address
+        self.zero = now
+        """When our time stamps began."""
+        self.o_seq = 0
+        self.i_seq = 0
+        self.rtt_s: float | None = None
+        self.frames_resent = 0
+        self.duplicates = 0
+        self.last_heard: float | None = None
+        """When the last valid frame came."""
+        self._outbox = outbox
+        self._pending: deque[_Pending] = deque()
+        self._last_timestamp = 0
+        self._voice_timestamp = 0
+        self._voice_time = -1e9
+        self._i_seq_sent = 0
+        self._vnak_sent: int | None = None
+        self._vnak_served = -1e9
+        self._overflow = False
+        self._peer_timestamp = 0
+        self._peer_timestamp_time: float | None = None
+
+    # -- sending
+
+    def send(
+        self, frame_type: int, subclass: int, payload: bytes, now: float, *, timestamp: int | None = None
+    ) -> None:
+        """Send a numbered frame, and again until it is acknowledged. TIMESTAMP: voice or an echo."""
+        if timestamp is None:
+            timestamp = self.stamp(frame_type, now)
+        frame = FullFrame(
+            self.local, self.remote, timestamp, self.o_seq, self.i_seq, frame_type, subclass, payload
+        ).encode()
+        self._outbox.append((frame, self.address))
+        self._i_seq_sent = self.i_seq
+        if len(self._pending) >= MAX_UNACKNOWLEDGED:
+            self._overflow = True
+        else:
+            self._pending.append(_Pending(frame, self.o_seq, now, self.timeout_s))
+        self.o_seq = self.o_seq + 1 & 0xFF
+
+    def send_command(
+        self, command: Command, payload: bytes, now: float, *, timestamp: int | None = None
+    ) -> None:
+        """Send a numbered IAX command."""
+        self.send(FrameType.IAX, command, payload, now, timestamp=timestamp)
+
+    def send_unnumbered(self, command: Command, timestamp: int) -> None:
+        """Send ACK, VNAK or INVAL: not numbered, not repeated. To a peer without a call number nothing is
+        sent."""
+        if self.remote == 0:
+            return
+        frame = FullFrame(self.local, self.remote, timestamp, self.o_seq, self.i_seq, FrameType.IAX, command)
+        self._outbox.append((frame.encode(), self.address))
+        self._i_seq_sent = self.i_seq
+
+    def send_raw(self, datagram: bytes) -> None:
+        """Send a mini frame."""
+        self._outbox.append((datagram, self.address))
+
+    def stamp(self, frame_type: int, now: float) -> int:
+        """Return the time stamp of a new non-voice frame: later than all before it."""
+        timestamp = self.clock(now)
+        if frame_type != FrameType.IAX and now - self._voice_time < VOICE_NEIGHBOURHOOD_S:
+            timestamp = self._voice_timestamp + 3
+        if timestamp <= self._last_timestamp:
+            timestamp = self._last_timestamp + 3
+        self._last_timestamp = timestamp
+        return timestamp
+
+    def voice_stamped(self, timestamp: int, now: float) -> None:
+        """Note that voice with TIMESTAMP (not wrapped) goes out now."""
+        self._voice_timestamp = timestamp
+        self._voice_time = now
+        self._last_timestamp = max(self._last_timestamp, timestamp)
+
+    def clock(self, now: float) -> int:
+        """Return our dialogue time in ms, at least 1."""
+        return max(1, int((now - self.zero) * 1000))
+
+    @property
+    def last_timestamp(self) -> int:
+        """The highest time stamp sent."""
+        return self._last_timestamp
+
+    def restart(self) -> None:
+        """Begin again with the same call number: the server wants the request repeated with a call token."""
+        self._pending.clear()
+        self.o_seq = self.i_seq = self._i_seq_sent = 0
+        self.remote = 0
+        self._vnak_sent = None
+
+    # -- receiving
+
+    def receive(self, frame: FullFrame, now: float) -> Order:
+        """Take the frame's acknowledgement and say what it is. Duplicates and gaps are answered here."""
+        if not frame.is_command(Command.INVAL):
+            self._acknowledged(frame.i_seq, now)
+        self.last_heard = now
+        if frame.unnumbered:
+            if frame.is_command(Command.VNAK):
+                self._resend_from(frame.i_seq, now)
+            return Order.UNNUMBERED
+        distance = frame.o_seq - self.i_seq & 0xFF
+        if distance == 0:
+            self.i_seq = self.i_seq + 1 & 0xFF
+            if frame.type != FrameType.IAX or frame.subclass not in _ECHOING:
+                self._peer_timestamp = frame.timestamp
+                self._peer_timestamp_time = now
+            return Order.IN_ORDER
+        if distance >= 128:
+            self.duplicates += 1
+            self.send_unnumbered(Command.ACK, frame.timestamp)
+            return Order.DUPLICATE
+        self.request_missing(frame.timestamp)
+        return Order.AHEAD
+
+    def skip_to(self, frame: FullFrame) -> None:
+        """Take a frame ahead of a gap as the last one: nothing before it matters any more."""
+        self.i_seq = frame.o_seq + 1 & 0xFF
+
+    def request_missing(self, timestamp: int) -> None:
+        """Send VNAK, once for each ISeqno."""
+        if self._vnak_sent != self.i_seq:
+            self._vnak_sent = self.i_seq
+            self.send_unnumbered(Command.VNAK, timestamp)
+
+    def acknowledge(self, frame: FullFrame) -> None:
+        """Send ACK for FRAME unless something has already gone out with the new ISeqno."""
+        if self._i_seq_sent != self.i_seq:
+            self.send_unnumbered(Command.ACK, frame.timestamp)
+
+    def peer_clock(self, now: float) -> int | None:
+        """Return about what the peer's time stamps say now, or None if it sent none yet."""
+        if self._peer_timestamp_time is None:
+            return None
+        return self._peer_timestamp + int((now - self._peer_timestamp_time) * 1000)
+
+    # -- time
+
+    @property
+    def timeout_s(self) -> float:
+        """First retransmission timeout of a frame sent now."""
+        return FIRST_TIMEOUT_S if self.rtt_s is None else max(2 * self.rtt_s, MIN_TIMEOUT_S)
+
+    @property
+    def all_acknowledged(self) -> bool:
+        """True if no frame of ours waits for its acknowledgement."""
+        return not self._pending
+
+    def next_timer(self) -> float | None:
+        """Return when `handle_timer` has something to do, or None."""
+        return min((pending.due for pending in self._pending), default=None)
+
+    def handle_timer(self, now: float) -> bool:
+        """Send again what is due. Return False if the peer has not answered for too long: the dialogue is
+        dead."""
+        if self._overflow:
+            return False
+        for pending in self._pending:
+            if pending.due <= now:
+                if now - pending.first_sent >= GIVE_UP_S:
+                    return False
+                self._resend(pending, now)
+        return True
+
+    def stop(self) -> None:
+        """Forget all unacknowledged frames."""
+        self._pending.clear()
+        self._overflow = False
+
+    # -- inside
+
+    def _acknowledged(self, i_seq: int, now: float) -> None:
+        pending = self._pending
+        # only a number between our oldest unacknowledged frame and our next one means anything
+        if not pending or (i_seq - pending[0].o_seq & 0xFF) > (self.o_seq - pending[0].o_seq & 0xFF):
+            return
+        while pending and pending[0].o_seq != i_seq:
+            done = pending.popleft()
+            if not done.resent:  # Karn: an answer to a repeated frame says nothing about the round trip
+                sample = now - done.first_sent
+                self.rtt_s = sample if self.rtt_s is None else self.rtt_s + (sample - self.rtt_s) / 8
+
+    def _resend_from(self, i_seq: int, now: float) -> None:
+        if now - self._vnak_served < VNAK_RESEND_INTERVAL_S:
+            return
+        self._vnak_served = now
+        for pending in self._pending:
+            if (pending.o_seq - i_seq & 0xFF) < 128:
+                self._resend(pending, now)
+
+    def _resend(self, pending: _Pending, now: float) -> None:
+        _R_AND_DESTINATION.pack_into(pending.datagram, 2, 0x8000 | self.remote)
+        pending.datagram[9] = self.i_seq
+        self._outbox.append((bytes(pending.datagram), self.address))
+        self._i_seq_sent = self.i_seq
+        self.frames_resent += 1
+        pending.resent = True
+        pending.timeout_s = min(pending.timeout_s * 2, MAX_TIMEOUT_S)
+        pending.due = now + pending.timeout_s
+
+
+_ECHOING = frozenset({Command.PONG, Command.LAGRP})
