@@ -82,9 +82,9 @@ class AsteriskBed:
     def __init__(self, *, send_tiff: Path | None = None, iax_port: int | None = None) -> None:
         self._iax_port = iax_port or free_udp_port()
         self._top = Path(tempfile.mkdtemp(prefix="bed-"))  # short: a unix socket lives in it
-        self._rundir = self._top / "run"
+        self.rundir = self._top / "run"
         self._environment = os.environ | {
-            "ASTERISK_BED_RUN": str(self._rundir),
+            "ASTERISK_BED_RUN": str(self.rundir),
             "ASTERISK_BED_IAX_PORT": str(self._iax_port),
             "ASTERISK_BED_STATIC_PORT": str(free_udp_port(count=8)),
         }
@@ -93,7 +93,7 @@ class AsteriskBed:
 
     def start(self) -> Asterisk:
         run_bed(self._environment, "start")
-        return Asterisk(self._environment, self._rundir, self._iax_port)
+        return Asterisk(self._environment, self.rundir, self._iax_port)
 
     def clean(self) -> None:
         """Stop Asterisk and delete its run directory."""

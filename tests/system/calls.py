@@ -1,0 +1,106 @@
+"""One fax call each: efax on a modem's device at one end, Asterisk or a second modem at the other."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bed.asterisk import Asterisk
+from tests.system import efax
+from tests.system.compare_pages import PageComparison, all_equal, compare, efax_header
+from tests.system.documents import single_strip_pages
+from tests.system.modem import Modem
+
+CALL_TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one call ended: what went wrong besides the pages (nothing: empty), and the pages."""
+
+    name: str
+    seconds: float
+    trouble: str
+    pages: Sequence[PageComparison]
+
+    @property
+    def ok(self) -> bool:
+        """Every party reports success, and every page is what was sent."""
+        return not self.trouble and all_equal(self.pages)
+
+    def __str__(self) -> str:
+        lines = [f"{self.name}: {'ok' if self.ok else 'FAILED'} in {self.seconds:.1f} s"]
+        if self.trouble:
+            lines.append(f"  {self.trouble}")
+        lines += [f"  {page}" for page in self.pages]
+        return "\n".join(lines)
+
+
+def efax_to_asterisk(
+    modem: Modem, asterisk: Asterisk, document: Path, directory: Path, *, extension: str = "9022"
+) -> Outcome:
+    """Efax dials `extension`, whose ReceiveFAX writes a TIFF; it is kept as `directory`/received.tif."""
+    directory.mkdir(parents=True, exist_ok=True)
+    before = len(asterisk.results())
+    started = time.monotonic()
+    run = efax.send(modem.device, extension, single_strip_pages(document, directory), directory)
+    status = run.wait(CALL_TIMEOUT_S)
+    trouble = f"efax: exit status {status} (see {run.log})" if status else ""
+    received, asterisk_trouble = _asterisk_outcome(asterisk, before)
+    pages: list[PageComparison] = []
+    if received:
+        kept = directory / "received.tif"
+        shutil.copy(received, kept)
+        pages = compare(document, [kept], header=efax_header(document))
+    name = f"{modem.kind}, efax to Asterisk {extension}"
+    return Outcome(name, time.monotonic() - started, trouble or asterisk_trouble, pages)
+
+
+def asterisk_to_efax(
+    modem: Modem,
+    asterisk: Asterisk,
+    account: str,
+    document: Path,
+    directory: Path,
+    *,
+    extension: str = "9032",
+) -> Outcome:
+    """Asterisk rings `account` and sends `document` (the bed's own) by SendFAX; efax answers the RING."""
+    directory.mkdir(parents=True, exist_ok=True)
+    before = len(asterisk.results())
+    started = time.monotonic()
+    asterisk.originate(account, extension)
+    run = efax.receive(modem.device, directory)
+    status = run.wait(CALL_TIMEOUT_S)
+    trouble = f"efax: exit status {status} (see {run.log})" if status else ""
+    _, asterisk_trouble = _asterisk_outcome(asterisk, before)
+    pages = compare(document, run.pages())
+    name = f"{modem.kind}, Asterisk {extension} to efax"
+    return Outcome(name, time.monotonic() - started, trouble or asterisk_trouble, pages)
+
+
+def efax_to_efax(caller: Modem, called: Modem, number: str, document: Path, directory: Path) -> Outcome:
+    """One efax dials `number`, another answers the RING on the modem that has it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    sending = efax.send(caller.device, number, single_strip_pages(document, directory), directory)
+    receiving = efax.receive(called.device, directory)
+    troubles = []
+    for run in (sending, receiving):
+        status = run.wait(CALL_TIMEOUT_S)
+        if status:
+            troubles.append(f"efax: exit status {status} (see {run.log})")
+    pages = compare(document, receiving.pages(), header=efax_header(document))
+    return Outcome(f"{caller.kind}, efax to efax", time.monotonic() - started, "; ".join(troubles), pages)
+
+
+def _asterisk_outcome(asterisk: Asterisk, before: int) -> tuple[Path | None, str]:
+    """The file and the trouble of the fax after the first `before` ones."""
+    try:
+        result = asterisk.wait_results(before + 1, timeout_s=20)[before]
+    except TimeoutError as error:
+        return None, str(error)
+    file = Path(result.file)
+    trouble = "" if result.succeeded else f"Asterisk: {result.status} {result.error} {result.statusstr}"
+    return (file if file.exists() else None), trouble

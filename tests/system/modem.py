@@ -1,0 +1,130 @@
+"""A modem under test: ours or Debian's iaxmodem, on a device of its own, as one child process."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+KINDS = ("cusemodem", "iaxmodem")
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where a modem registers, and as whom."""
+
+    server: str
+    port: int
+    name: str
+    secret: str
+
+
+class Modem:
+    """One modem process; `with` starts it and ends it by SIGTERM.
+
+    kind: of KINDS. device: such as ttyIAX0. local_port: the UDP port that it uses.
+    directory: for its configuration and log. pty: cusemodem without CUSE.
+    """
+
+    def __init__(
+        self, kind: str, device: str, account: Account, local_port: int, directory: Path, *, pty: bool = False
+    ) -> None:
+        self.kind = kind
+        self.name = device
+        self.device = Path("/dev") / device
+        self.log = directory / f"{device}.log"
+        self._directory = directory / f"etc-{device}"
+        self._account = account
+        self._local_port = local_port
+        self._pty = pty
+        self._process: subprocess.Popen[bytes] | None = None
+        self.ready_s = 0.0
+
+    def __enter__(self) -> "Modem":
+        self._directory.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        command = self._iaxmodem() if self.kind == "iaxmodem" else self._cusemodem()
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            self._wait_ready(90)
+        except BaseException:
+            self.stop()
+            raise
+        self.ready_s = time.monotonic() - started
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def cpu_s(self) -> float:
+        """Processor time that the process has used so far, its own and the kernel's for it."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_kib(self) -> dict[str, int]:
+        """VmRSS and VmHWM of the process, in KiB."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return {
+            key: int(value.split()[0])
+            for key, _, value in (line.partition(":") for line in lines)
+            if key in ("VmRSS", "VmHWM")
+        }
+
+    def _settings(self) -> str:
+        # IAXmodem's own form: both programs read it.
+        account = self._account
+        return (
+            f"device\t\t{self.device}\nowner\t\tuucp:uucp\nmode\t\t660\nport\t\t{self._local_port}\n"
+            f"refresh\t\t60\nserver\t\t{account.server}:{account.port}\npeername\t{account.name}\n"
+            f"secret\t\t{account.secret}\ncidname\t\tBed Modem\ncidnumber\t{account.name}\ncodec\t\tslinear\n"
+        )
+
+    def _iaxmodem(self) -> list[str]:
+        configuration = Path("/etc/iaxmodem")  # fixed at its compile time
+        configuration.mkdir(exist_ok=True)
+        (configuration / self.name).write_text(self._settings())
+        return ["iaxmodem", self.name]
+
+    def _cusemodem(self) -> list[str]:
+        (self._directory / self.name).write_text(self._settings())
+        program = Path(sys.executable).parent / "cusemodem"
+        command = [str(program), self.name, "--config", str(self._directory)]
+        if self._pty:
+            command.append("--pty")
+        return command
+
+    def _wait_ready(self, timeout_s: float) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + timeout_s
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.kind} did not get ready:\n{self.log.read_text(errors='replace')}")
+            time.sleep(0.02)
+
+    def _is_ready(self) -> bool:
+        if self.kind == "cusemodem":
+            return "ready: " in self.log.read_text(errors="replace")
+        try:
+            return stat.S_ISCHR(self.device.stat().st_mode)
+        except OSError:
+            return False
