@@ -1,0 +1,1 @@
+"""Whole fax calls in one process under a virtual clock."""
