@@ -12,8 +12,8 @@ from cusemodem.at.dle import Unstuffer
 
 SAMPLE_RATE_HZ: Final = 8000
 
-MAX_FRAME: Final = 512
-"""Bytes of one frame; T.30 frames have up to 260, non-standard facilities a little more (chosen)."""
+MAX_FRAME: Final = 282
+"""Bytes of one frame without its check sequence: what receivers take, 284 with it (`frame_queue.py`)."""
 
 BUFFER: Final = 4096
 """Bytes of +FTM data kept here, unstuffed."""

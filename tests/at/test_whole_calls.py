@@ -1,0 +1,50 @@
+"""Whole fax calls: two fax programs with the habits of HylaFAX, efax and mgetty, two engines, one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.at.pair import run_call
+from tests.host.class1 import EFAX, HYLAFAX, MGETTY, Habits
+from tests.host.pages import random_page, text_page
+from tests.host.t30_receiver import FaxReceiver
+from tests.host.t30_sender import FaxSender
+
+PAGES = [text_page("first", 120), random_page(2, 60)]
+
+
+@pytest.mark.parametrize("sender_habits", [HYLAFAX, EFAX, MGETTY], ids=lambda habits: habits.name)
+@pytest.mark.parametrize("receiver_habits", [HYLAFAX, EFAX, MGETTY], ids=lambda habits: habits.name)
+def test_pages_arrive(sender_habits: Habits, receiver_habits: Habits) -> None:
+    sender = FaxSender(PAGES, "5550100", habits=sender_habits)
+    receiver = FaxReceiver(habits=receiver_habits)
+    stations = run_call(sender, receiver)
+    assert not sender.failed, sender.transcript()
+    assert not receiver.failed, receiver.transcript()
+    assert len(receiver.pages) == len(PAGES)
+    for got, sent in zip(receiver.pages, PAGES, strict=True):
+        np.testing.assert_array_equal(got, sent)
+    for station in stations:
+        statistics = station.engine.statistics()
+        assert statistics.errors <= 1  # mgetty's +FAE is known here; nothing else may fail
+        assert statistics.class1.frames_bad == 0
+        assert statistics.calls.events_ignored == 0
+
+
+@pytest.mark.parametrize("code", [24, 48, 72])
+def test_every_modulation_offered(code: int) -> None:
+    sender, receiver = FaxSender(PAGES[1:], "1", codes=(code,)), FaxReceiver()
+    run_call(sender, receiver)
+    assert not sender.failed, sender.transcript()
+    assert not receiver.failed, receiver.transcript()
+    np.testing.assert_array_equal(receiver.pages[0], PAGES[1])
+
+
+def test_a_refused_training_falls_back() -> None:
+    sender = FaxSender(PAGES[1:], "1")
+    receiver = FaxReceiver(refuse_training=("V.29 9600", "V.29 7200"))
+    run_call(sender, receiver)
+    assert not sender.failed, sender.transcript()
+    assert sender.rates_tried == ["V.29 9600", "V.29 7200", "V.27ter 4800"]
+    np.testing.assert_array_equal(receiver.pages[0], PAGES[1])
