@@ -108,7 +108,6 @@ class Line:
         self.report: CallReport | None = None
         self.last_report: CallReport | None = None
         self._up = False
-        self._server_answered = False
         self._digits: str = ""
         self._digit_wait_blocks = 0
         self._pause_blocks = 100
@@ -176,7 +175,6 @@ class Line:
         self._calls_out += 1
         self._digits = action.after_answer
         self._pause_blocks = round(action.pause_s / 0.02)
-        self._server_answered = False
         self.report = CallReport(outgoing=True, number=action.number)
         try:
             self.call = self.endpoint.call(
@@ -244,10 +242,7 @@ class Line:
 
     def on_call_event(self, event: iax.Event, now: float) -> None:
         """Take one event of this line's call."""
-        if isinstance(event, iax.CallAccepted | iax.CallProceeding | iax.CallRinging):
-            self._server_answered = True
-        elif isinstance(event, iax.CallAnswered):
-            self._server_answered = True
+        if isinstance(event, iax.CallAnswered):
             self._log.info("the far end answered")
             if self._digits:
                 self._start_audio()
@@ -272,7 +267,7 @@ class Line:
         if was_up:
             self.engine.event(events.CallEnded())
         elif outgoing:
-            result = result_of_cause(event.cause, server_answered=self._server_answered)
+            result = result_of_cause(event.cause, server_answered=event.call.heard)
             self.engine.event(events.CallFailed(result))
         else:
             self.engine.event(events.CallerGone())
