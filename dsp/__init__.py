@@ -34,6 +34,9 @@ from dsp.events import (
 from dsp.kernel import records
 from dsp.level import BLOCK, SAMPLE_RATE
 from dsp.measures import Measures
+from dsp.qam_rx import qam_rx_block
+from dsp.qam_rx_state import QAM_RX
+from dsp.qam_tx import QAM_TX, qam_tx_block
 from dsp.v21 import V21_RX, V21_TX, v21_rx_block, v21_tx_block
 
 __all__ = [
@@ -65,5 +68,10 @@ def kernels() -> list[tuple[str, Callable[[], object]]]:
     return [
         ("V.21 transmitter", lambda: v21_tx_block(records(V21_TX, 1)[0], block)),
         ("V.21 receiver", lambda: v21_rx_block(records(V21_RX, 1)[0], block, 0.0, records(EVENTS, 1)[0])),
+        ("fast transmitter", lambda: qam_tx_block(records(QAM_TX, 1)[0], block)),
+        (
+            "fast receiver",
+            lambda: qam_rx_block(records(QAM_RX, 1)[0], block, False, np.zeros(64, np.uint8)),
+        ),
         ("channels", lambda: Bank(1)),
     ]

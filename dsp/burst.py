@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.bank import Bank
-from dsp.events import Event, FrameReceived, TransmitDone
+from dsp.events import DataReceived, Event, FrameReceived, TransmitDone
 from dsp.level import BLOCK
 from dsp.measures import Measures
 
@@ -64,10 +64,24 @@ def transmit(code: int, data: bytes) -> NDArray[np.int16]:
             return np.concatenate(out)
 
 
+def receive(
+    code: int, samples: NDArray[np.int16], lost: NDArray[np.bool_] | None = None
+) -> tuple[bytes, Measures]:
+    """The data of the fast transmissions in ``samples`` and the measures; ``lost`` as in :func:`listen`.
+
+    A receiver cannot tell the turn-off from data: a few octets of it may follow the last one.
+    Raises ``ValueError`` for a code that is no fast modulation of this package.
+    """
+    bank = Bank(1)
+    bank.channels[0].receive_fast(code)
+    events = listen(bank, samples, lost)
+    return b"".join(e.data for e in events if isinstance(e, DataReceived)), bank.channels[0].measures()
+
+
 def receive_frames(
     samples: NDArray[np.int16], lost: NDArray[np.bool_] | None = None
 ) -> tuple[list[FrameReceived], Measures]:
-    """The V.21 frames in ``samples``, and the measures; ``lost[k]``: the k-th 160 samples never arrived."""
+    """The V.21 frames in ``samples`` and the measures; ``lost`` as in :func:`listen`."""
     bank = Bank(1)
     bank.channels[0].receive_v21()
     events = listen(bank, samples, lost)
@@ -75,7 +89,10 @@ def receive_frames(
 
 
 def listen(bank: Bank, samples: NDArray[np.int16], lost: NDArray[np.bool_] | None = None) -> list[Event]:
-    """Play ``samples`` and a little silence to channel 0 of ``bank``; its events."""
+    """Play ``samples`` and a little silence to channel 0 of ``bank``, which has one channel; its events.
+
+    ``lost[k]`` says that the k-th 160 samples never arrived and are only a stand-in.
+    """
     n_blocks = -(-len(samples) // BLOCK)
     blocks = np.zeros((n_blocks + _TAIL_BLOCKS, BLOCK), np.int16)
     blocks.reshape(-1)[: len(samples)] = samples

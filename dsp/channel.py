@@ -9,11 +9,32 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.events import EVENTS, FLAGS_DETECTED, FRAME_SENT, TRANSMIT_DONE, push
+from dsp.events import (
+    DATA_RECEIVED,
+    EVENTS,
+    FAST_CARRIER_LOST,
+    FLAGS_DETECTED,
+    FRAME_SENT,
+    TRAINED,
+    TRAINING_FAILED,
+    TRANSMIT_DONE,
+    V21_CARRIER_LOST,
+    push,
+    push_data,
+)
 from dsp.hdlc import MAX_FRAME, hdlc_tx_put
 from dsp.kernel import Record, argument, kernel
 from dsp.level import BLOCK, LEVEL, level_block, rms_to_dbm0
 from dsp.measures import Measures
+from dsp.qam_rx import qam_rx_block, qam_rx_start, qam_rx_stop
+from dsp.qam_rx_state import (
+    DATA,
+    EVENT_CARRIER_LOST,
+    EVENT_FAILED,
+    EVENT_TRAINED,
+    QAM_RX,
+    TRAINING,
+)
 from dsp.qam_tx import QAM_TX, TX_RING, qam_tx_block, qam_tx_start, qam_tx_write
 from dsp.tones import TONE_RX, TONE_TX, ced_tx_block, cng_tx_block, tone_rx_block, tone_tx_start
 from dsp.v21 import V21_RX, V21_TX, v21_rx_block, v21_rx_reset, v21_tx_block, v21_tx_start
@@ -32,11 +53,15 @@ _RX_FAST = 2
 #: A run of lost blocks longer than this is no gap in a signal: the channel then hears silence.
 _MAX_LOST_RUN = 10
 
+#: Room for the data of several blocks: the fast receiver waits after a gap to see what it was.
+_MAX_OCTETS_A_BLOCK = 256
+
 CHANNEL = np.dtype(
     [
         ("tx_mode", "u1"),
         ("rx_mode", "u1"),
         ("say_flags", "u1"),  # report flags of a carrier that was there before it was asked for
+        ("measured", "u1"),  # the kind of receiver that had a carrier last
         ("lost_run", "i4"),
         ("n_lost", "i8"),
         ("n_clipped", "i8"),
@@ -45,6 +70,7 @@ CHANNEL = np.dtype(
         ("tone_rx", TONE_RX),
         ("v21_tx", V21_TX),
         ("qam_tx", QAM_TX),
+        ("qam_rx", QAM_RX),
         ("v21_rx", V21_RX),
         ("events", EVENTS),
     ],
@@ -78,6 +104,24 @@ def _transmit(rec: Record, out: NDArray[np.float32]) -> None:
 
 
 @kernel
+def _receive_fast(rec: Record, x: NDArray[np.float32], lost: bool) -> None:
+    octets = np.empty(_MAX_OCTETS_A_BLOCK, np.uint8)
+    n = qam_rx_block(rec.qam_rx, x, lost, octets)
+    happened = rec.qam_rx.events
+    if happened & EVENT_FAILED:
+        push(rec.events, TRAINING_FAILED)
+    if happened & EVENT_TRAINED:
+        if rec.v21_rx.carrier:
+            push(rec.events, V21_CARRIER_LOST)
+        v21_rx_reset(rec.v21_rx)
+        push(rec.events, TRAINED)
+    if n > 0:
+        push_data(rec.events, DATA_RECEIVED, octets, n)
+    if happened & EVENT_CARRIER_LOST:
+        push(rec.events, FAST_CARRIER_LOST)
+
+
+@kernel
 def _receive(rec: Record, x: NDArray[np.float32], lost: bool) -> None:
     """Take 160 samples; ``lost``: they are only a stand-in for what never arrived."""
     level_block(rec.level, x, lost)
@@ -89,8 +133,16 @@ def _receive(rec: Record, x: NDArray[np.float32], lost: bool) -> None:
         rec.say_flags = 0
         if rec.v21_rx.carrier:
             push(rec.events, FLAGS_DETECTED)
+    if rec.rx_mode == _RX_FAST:
+        _receive_fast(rec, x, lost)
+        if rec.qam_rx.state >= TRAINING:
+            rec.measured = _RX_FAST
+        if rec.qam_rx.state == DATA:  # its data must not be mistaken for flags
+            return
     if not lost:
         v21_rx_block(rec.v21_rx, x, rec.level.dc, rec.events)
+        if rec.v21_rx.carrier:
+            rec.measured = _RX_V21
 
 
 @kernel
@@ -141,6 +193,7 @@ _WRITE = 6
 _END = 7
 _RECEIVE_OFF = 8
 _RECEIVE_V21 = 9
+_RECEIVE_FAST = 10
 
 
 @kernel
@@ -178,12 +231,20 @@ def order(state: Record, i: int, what: int, n: int, octets: NDArray[np.uint8]) -
         rec.qam_tx.end = 1
     elif what == _RECEIVE_OFF:
         rec.rx_mode = _RX_OFF
-    elif what == _RECEIVE_V21:
+        qam_rx_stop(rec.qam_rx)
+    else:
+        mode = _RX_V21
+        if what == _RECEIVE_FAST:
+            if not qam_rx_start(rec.qam_rx, n):
+                return 0
+            mode = _RX_FAST
+        else:
+            qam_rx_stop(rec.qam_rx)
         if rec.rx_mode == _RX_OFF:
             v21_rx_reset(rec.v21_rx)
         rec.say_flags = rec.v21_rx.carrier
-        rec.rx_mode = _RX_V21
-    return 0
+        rec.rx_mode = mode
+    return 1
 
 
 class Channel:
@@ -278,6 +339,14 @@ class Channel:
         """
         self._order(_RECEIVE_V21)
 
+    def receive_fast(self, code: int) -> None:
+        """Listen for fast modulation ``code`` (T.31 +FRM), and for V.21 until it has trained.
+
+        Raises ``ValueError`` if this package has no such modulation; what was being received goes on then.
+        """
+        if not self._order(_RECEIVE_FAST, code):
+            raise ValueError(f"no fast modulation has the code {code}")
+
     # measures
 
     @property
@@ -294,16 +363,20 @@ class Channel:
         """What has been measured so far."""
         rec = self._record[0]
         v21 = rec["v21_rx"]
-        carrier_power = float(v21["carrier_power"])
+        fast = rec["qam_rx"]
+        level_dbm0 = self.level_dbm0
+        if rec["measured"] == _RX_V21:
+            level_dbm0 = rms_to_dbm0(float(v21["carrier_power"]) ** 0.5)
+        elif rec["measured"] == _RX_FAST:
+            level_dbm0 = float(fast["level_dbm0"])
         return Measures(
-            level_dbm0=rms_to_dbm0(carrier_power**0.5) if carrier_power > 0 else self.level_dbm0,
-            snr_db=0.0,
-            evm=0.0,
-            carrier_offset_hz=0.0,
-            clock_offset_ppm=0.0,
-            trained=False,
-            n_trained=0,
-            n_training_failed=0,
+            level_dbm0=level_dbm0,
+            snr_db=float(fast["snr_db"]),
+            evm=float(fast["evm"]),
+            carrier_offset_hz=float(fast["carrier_offset_hz"]),
+            clock_offset_ppm=float(fast["clock_offset_ppm"]),
+            n_trained=int(fast["n_trained"]),
+            n_training_failed=int(fast["n_failed"]),
             n_frames_good=int(v21["n_good"]),
             n_frames_bad=int(v21["n_bad"]),
             n_lost_blocks=int(rec["n_lost"]),

@@ -14,8 +14,7 @@ class Measures:
     evm: float  #: error vector magnitude, rms, as a share of the rms symbol
     carrier_offset_hz: float
     clock_offset_ppm: float  #: the far end's clock against ours; positive: theirs is fast
-    trained: bool  #: the last training was learnt
-    n_trained: int
+    n_trained: int  #: trainings learnt, and tried in vain
     n_training_failed: int
     n_frames_good: int  #: V.21 frames with a right FCS
     n_frames_bad: int
