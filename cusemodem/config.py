@@ -11,9 +11,11 @@ import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cusemodem.config_forms import Entry, Problem, iaxmodem_entries, ini_entries, is_ini, significant_lines
 from cusemodem.config_keys import (
+    CODECS,
     FLAGS,
     IAX2_PORT,
     IAXMODEM_KEYS,
@@ -24,7 +26,9 @@ from cusemodem.config_keys import (
     Owner,
     read_device,
 )
-from iax.formats import ALAW, SLINEAR, ULAW, Format
+
+if TYPE_CHECKING:
+    from iax import Format
 
 __all__ = ["ConfigError", "ModemConfig", "Owner", "Problem", "find", "load", "modem_files"]
 
@@ -68,8 +72,8 @@ class ModemConfig:
     secret: str = ""
     cidname: str = "IAXmodem"
     cidnumber: str = ""
-    formats: tuple[Format, ...] = (ULAW, ALAW, SLINEAR)
-    """Voice formats, the preferred one first."""
+    codecs: tuple[str, ...] = CODECS
+    """Names of the voice formats, the preferred one first."""
     record: bool = False
     replay: bool = False
     nojitterbuffer: bool = False
@@ -84,14 +88,21 @@ class ModemConfig:
         """Last part of the device path, `ttyIAX0`."""
         return self.device_path.name
 
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """The codecs as IAX2 has them, the preferred one first."""
+        from iax import Format  # noqa: PLC0415 - checking a file needs no IAX2
+
+        return tuple(Format[codec.upper()] for codec in self.codecs)
+
     def describe(self) -> Iterator[str]:
         """One `field = value` a line, the secret masked: for the log."""
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "secret":
                 value = "***" if value else ""
-            elif field.name == "formats":
-                value = " ".join(format_.name.lower() for format_ in value)
+            elif field.name == "codecs":
+                value = " ".join(value)
             elif field.name == "mode" and value is not None:
                 value = f"{value:04o}"
             yield f"{field.name} = {'' if value is None else value}"

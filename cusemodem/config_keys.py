@@ -15,9 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from iax.formats import ALAW, SLINEAR, ULAW
-
 IAX2_PORT = 4569
+CODECS = ("ulaw", "alaw", "slinear")
 MAX_TEXT_BYTES = 255
 """What one information element of IAX2 holds (RFC 5456 §8.6)."""
 
@@ -121,11 +120,10 @@ def _read_server(text: str) -> Fields:
 
 
 def _read_codec(text: str) -> Fields:
-    by_name = {"ulaw": ULAW, "alaw": ALAW, "slinear": SLINEAR}
-    if text.lower() not in by_name:
+    preferred = text.lower()
+    if preferred not in CODECS:
         raise ValueError(f"{text!r} is no codec we have; write ulaw, alaw or slinear")
-    preferred = by_name[text.lower()]
-    return {"formats": (preferred, *(format_ for format_ in by_name.values() if format_ is not preferred))}
+    return {"codecs": (preferred, *(codec for codec in CODECS if codec != preferred))}
 
 
 def _read_skew(text: str) -> Fields:

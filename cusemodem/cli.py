@@ -1,0 +1,178 @@
+"""The command line: `cusemodem NAME` runs a modem, `cusemodem COMMAND …` does one of the other things.
+
+Exit status: 0 good, 1 the thing failed, 2 wrong usage. Results go to stdout, errors to stderr, one a line.
+What a command needs is imported when it runs, so that `--help` and `check` answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from cusemodem import compile_command, exchange_command, signal_command
+from cusemodem.arguments import USAGE_ERROR, Command, Parser, add_command
+from cusemodem.config import DEFAULT_DIRECTORY, ConfigError, find, load, modem_files
+
+GOOD, FAILED = 0, 1
+CLOSED_PIPE = 141
+"""What a shell calls the end of a program whose reader has gone (128 + SIGPIPE)."""
+
+DESCRIPTION = """\
+A fax modem in software: fax programs open /dev/ttyIAX0 as if a real modem were there, and the call
+goes over IAX2 to a PBX such as Asterisk."""
+
+EPILOG = f"""\
+One modem, in the foreground:
+
+  cusemodem NAME [--config DIR]     from the file DIR/NAME (default {DEFAULT_DIRECTORY}/NAME), in our form or
+                                    IAXmodem's; says `ready: /dev/ttyIAX0 (cuse)` when programs may open it
+
+Beginning: write {DEFAULT_DIRECTORY}/ttyIAX0
+
+  [modem]
+  server = 127.0.0.1
+  peername = fax0
+  secret = the password of peer fax0 in the PBX
+  port = 4570
+
+then `cusemodem check`, then `cusemodem ttyIAX0`. Each command explains itself: cusemodem COMMAND --help.
+All keys: cusemodem(5)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser, commands = _parser()
+    if _names_a_modem(arguments, commands):
+        arguments = ["run", *arguments]
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as end:  # argparse has said what there is to say
+        return end.code if isinstance(end.code, int) else USAGE_ERROR
+    command: Command = options.command
+    try:
+        status = command(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush is quiet
+        return CLOSED_PIPE
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"cusemodem: {problem}", file=sys.stderr)
+        return FAILED
+    return status
+
+
+def _names_a_modem(arguments: Sequence[str], commands: Sequence[str]) -> bool:
+    """Whether the first word, options aside, is no command and so the name of a modem."""
+    skip = False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument == "--config":
+            skip = True
+        elif not argument.startswith("-"):
+            return argument not in commands
+    return False
+
+
+def _parser() -> tuple[Parser, list[str]]:
+    parser = Parser(
+        prog="cusemodem",
+        usage="cusemodem NAME [--config DIR] | COMMAND … | -F | -V",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(command=_service)
+    parser.add_argument(
+        "-V",
+        "--version",
+        action="store_const",
+        const=_versions,
+        dest="command",
+        help="versions of the modem and of what it stands on",
+    )
+    parser.add_argument(
+        "-F", dest="foreground", action="store_true", help="serve every file, not detached (not there yet)"
+    )
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", prog="cusemodem", parser_class=Parser
+    )
+    run = add_command(commands, "run", _run, "run the modem NAME: the same as `cusemodem NAME`")
+    run.add_argument("name", metavar="NAME", help="file name of the modem's configuration")
+    _add_config(run)
+    check = add_command(
+        commands,
+        "check",
+        _check,
+        "say what is wrong with configuration files, and what to write",
+        "Prints `ok` for each file, or for each mistake a line\n"
+        "`FILE:LINE: key: what is wrong; what to write`.",
+    )
+    check.add_argument("files", metavar="FILE", nargs="*", type=Path, help="default: every file of --config")
+    _add_config(check)
+    for add in (compile_command.add, exchange_command.add, signal_command.add_tx, signal_command.add_rx):
+        add(commands)
+    return parser, list(commands.choices)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="DIR",
+        type=Path,
+        default=DEFAULT_DIRECTORY,
+        help="directory of the modems' files (default %(default)s)",
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = load(find(options.name, options.config))
+    from cusemodem.run import run_modem  # noqa: PLC0415 - brings numba and trio
+
+    return run_modem(config)
+
+
+def _check(options: argparse.Namespace) -> int:
+    files = options.files or modem_files(options.config)
+    if not files:
+        print(
+            f"cusemodem: {options.config}: no configuration there; write one, see cusemodem(5)",
+            file=sys.stderr,
+        )
+        return FAILED
+    status = GOOD
+    for file in files:
+        try:
+            load(file)
+        except ConfigError as error:
+            print(error)
+            status = FAILED
+        else:
+            print("ok")
+    return status
+
+
+def _service(options: argparse.Namespace) -> int:
+    how = "cusemodem -F" if options.foreground else "cusemodem without NAME"
+    print(
+        f"cusemodem: serving all modems of {DEFAULT_DIRECTORY} in one service ({how}) is not there yet; "
+        "run each with: cusemodem NAME",
+        file=sys.stderr,
+    )
+    return FAILED
+
+
+def _versions(_options: argparse.Namespace) -> int:
+    print(f"cusemodem {metadata.version('cusemodem')}")
+    libraries = " ".join(f"{name} {metadata.version(name)}" for name in ("numba", "numpy", "trio"))
+    print(f"Python {sys.version.split()[0]} {libraries}")
+    return GOOD

@@ -1,0 +1,202 @@
+"""`cusemodem tx` and `cusemodem rx`: one modulation as a filter between bytes and audio."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cusemodem.arguments import Commands, add_command
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dsp import Measures
+
+CODES = {("v27ter", 2400): 24, ("v27ter", 4800): 48, ("v29", 7200): 72, ("v29", 9600): 96}
+"""(modulation, rate) → T.31 code."""
+MODULATIONS = ("v21", "v27ter", "v29", "v17")
+BLOCK = 160
+
+AUDIO = "raw signed 16-bit little-endian, 8000 samples a second, mono"
+
+
+def add_tx(commands: Commands) -> None:
+    """The sub-command `tx`."""
+    parser = add_command(
+        commands,
+        "tx",
+        _tx,
+        "turn bytes on stdin into one burst of audio on stdout",
+        f"""\
+The burst is training, the bytes (least significant bit first) and the turn-off.
+Audio is {AUDIO}.
+v21 takes one HDLC frame in hex a line (address and control first, no check
+octets) and sends them all on one carrier.
+
+  echo ff1384 | cusemodem tx --modulation v21 > cfr.raw
+  cusemodem tx --modulation v29 --rate 9600 < data > burst.raw""",
+    )
+    _add_modulation(parser)
+    parser.add_argument(
+        "--level-dbm0", metavar="L", type=float, default=-14.0, help="-50 to 0 dBm0 (default %(default)s)"
+    )
+
+
+def add_rx(commands: Commands) -> None:
+    """The sub-command `rx`."""
+    parser = add_command(
+        commands,
+        "rx",
+        _rx,
+        "turn audio on stdin into the bytes it carries on stdout",
+        f"""\
+Audio is {AUDIO}.
+What comes out are the bits after training, packed least significant bit first.
+v21 gives a line for each frame: its octets in hex, then `ok` or `bad` for the
+check sequence. The last line on stderr is a JSON object of what was measured:
+trained, level_dbm0, snr_db, …. Exit status 1: nothing was received.
+
+  cusemodem rx --modulation v29 --rate 9600 < burst.raw > data""",
+    )
+    _add_modulation(parser)
+    parser.add_argument(
+        "--lost",
+        metavar="MASK",
+        type=Path,
+        help="file of one byte for each 160 samples; 1: that block never arrived, its samples are a stand-in",
+    )
+
+
+def _add_modulation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--modulation", choices=MODULATIONS, required=True)
+    rates = ", ".join(f"{modulation} {rate}" for modulation, rate in CODES)
+    parser.add_argument("--rate", type=int, metavar="R", help=f"bit/s: v21 300, {rates}")
+    parser.add_argument("--short", action="store_true", help="the short training of v17")
+
+
+class _UsageError(Exception):
+    """The options do not fit each other."""
+
+
+def _code(options: argparse.Namespace) -> int:
+    """The T.31 code for --modulation and --rate; 3 is V.21."""
+    modulation, rate = options.modulation, options.rate
+    if modulation == "v17":
+        raise _UsageError("v17 is not there yet; use v29 or v27ter")
+    if options.short:
+        raise _UsageError(f"{modulation} has no short training; --short belongs to v17")
+    if modulation == "v21":
+        if rate not in (None, 300):
+            raise _UsageError(f"v21 has 300 bit/s, not {rate}")
+        return 3
+    rates = [r for m, r in CODES if m == modulation]
+    if rate not in rates:
+        given = "needs --rate" if rate is None else f"has no {rate} bit/s; give --rate"
+        raise _UsageError(f"{modulation} {given} {' or '.join(map(str, rates))}")
+    return CODES[modulation, rate]
+
+
+def _tx(options: argparse.Namespace) -> int:
+    try:
+        code = _code(options)
+        if not -50.0 <= options.level_dbm0 <= 0.0:
+            raise _UsageError(f"--level-dbm0 {options.level_dbm0:g} is not from -50 to 0")
+    except _UsageError as error:
+        return _complain("tx", error, 2)
+    try:
+        data = sys.stdin.buffer.read()
+        samples = _burst(code, data)
+    except ValueError as error:
+        return _complain("tx", error, 1)
+    sys.stdout.buffer.write(_at_level(samples, options.level_dbm0).astype("<i2").tobytes())
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _burst(code: int, data: bytes) -> NDArray[np.int16]:
+    from dsp import burst  # noqa: PLC0415 - brings numba
+
+    if code != 3:
+        return burst.transmit(code, data)
+    frames = []
+    for number, line in enumerate(data.decode("ascii", "replace").splitlines(), 1):
+        try:
+            frame = bytes.fromhex(line)
+        except ValueError:
+            raise ValueError(f"stdin line {number}: not hex; write for example ff1384") from None
+        if frame:
+            frames.append(frame)
+    if not frames:
+        raise ValueError("stdin has no frame; write for example ff1384")
+    return burst.transmit_frames(frames)
+
+
+def _at_level(samples: NDArray[np.int16], level_dbm0: float) -> NDArray[np.int16]:
+    import numpy as np  # noqa: PLC0415
+
+    from dsp.qam_tx import TX_LEVEL_DBM0  # noqa: PLC0415
+
+    if level_dbm0 == TX_LEVEL_DBM0:
+        return samples
+    scaled = np.rint(samples * 10.0 ** ((level_dbm0 - TX_LEVEL_DBM0) / 20.0))
+    clipped: NDArray[np.int16] = np.clip(scaled, -32768, 32767).astype(np.int16)
+    return clipped
+
+
+def _rx(options: argparse.Namespace) -> int:
+    try:
+        code = _code(options)
+    except _UsageError as error:
+        return _complain("rx", error, 2)
+    import numpy as np  # noqa: PLC0415
+
+    from dsp import burst  # noqa: PLC0415
+
+    raw = sys.stdin.buffer.read()
+    if len(raw) % 2:
+        return _complain("rx", f"stdin has {len(raw)} bytes, an odd number: not 16-bit samples", 1)
+    samples = np.frombuffer(raw, "<i2").astype(np.int16)
+    try:
+        lost = None if options.lost is None else _read_mask(options.lost, -(-len(samples) // BLOCK))
+    except (OSError, ValueError) as error:
+        return _complain("rx", error, 1)
+    if code == 3:
+        frames, measures = burst.receive_frames(samples, lost)
+        received = bool(frames)
+        for frame in frames:
+            print(f"{frame.data[:-2].hex()} {'ok' if frame.fcs_ok else 'bad'}")
+    else:
+        data, measures = burst.receive(code, samples, lost)
+        received = measures.n_trained > 0
+        sys.stdout.buffer.write(data)
+    sys.stdout.flush()
+    print(json.dumps(_report(measures, trained=received)), file=sys.stderr)
+    return 0 if received else 1
+
+
+def _read_mask(path: Path, n_blocks: int) -> NDArray[np.bool_]:
+    import numpy as np  # noqa: PLC0415
+
+    marks = np.frombuffer(path.read_bytes(), np.uint8)
+    if len(marks) != n_blocks:
+        raise ValueError(f"{path} has {len(marks)} marks, but the samples make {n_blocks} blocks of {BLOCK}")
+    if not np.isin(marks, (0, 1)).all():
+        raise ValueError(f"{path} has bytes other than 0 and 1; write the values themselves, not the digits")
+    return marks.astype(np.bool_)
+
+
+def _report(measures: Measures, *, trained: bool) -> dict[str, Any]:
+    report: dict[str, Any] = dataclasses.asdict(measures)
+    report["lost_samples"] = report.pop("n_lost_blocks") * BLOCK
+    report["trained"] = trained
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in report.items()}
+
+
+def _complain(command: str, error: object, status: int) -> int:
+    print(f"cusemodem {command}: {error}", file=sys.stderr)
+    return status
