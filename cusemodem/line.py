@@ -30,6 +30,10 @@ HOST_GONE_GRACE_BLOCKS = 50
 """A call whose port nobody holds open is hung up after one second (chosen): programs that hand the port
 over between two processes reopen it within milliseconds."""
 
+MAX_PLAYOUT_BLOCKS = 12
+"""Audio still in the jitter buffer when the far end hangs up is heard to its end, for at most this long
+(its greatest depth is 200 ms): the last frame of a fax, DCN, is often in it."""
+
 MAX_PENDING_BYTES = 1 << 16
 """Output the port did not take yet is kept up to here; a reader that far behind is not reading."""
 
@@ -112,6 +116,8 @@ class Line:
         self._digit_wait_blocks = 0
         self._pause_blocks = 100
         self._gone_blocks = 0
+        self._ended: iax.CallEnded | None = None
+        self._playout_blocks = 0
         self._pending = bytearray()
         self._log = logging.LoggerAdapter(logging.getLogger("cusemodem.line"), {"line": name})
         self._calls_out = self._calls_in = self._calls_refused = self._dropped = 0
@@ -255,7 +261,9 @@ class Line:
                 call.hangup(now, cause=16)
                 self.engine.event(events.CallFailed("BUSY"))
         elif isinstance(event, iax.CallEnded):
-            self._far_end_hung_up(event)
+            self._ended, self._playout_blocks = event, MAX_PLAYOUT_BLOCKS
+            if not self._up or self._jitter_fill() == 0:
+                self._far_end_hung_up(event)
         elif isinstance(event, iax.DtmfReceived):
             self.engine.event(events.DtmfReceived(event.digit))
         self._perform(now)
@@ -287,7 +295,7 @@ class Line:
     def _end_call(self, by: str, cause: int | None, text: str) -> None:
         """Forget the call: what it did goes into the report, and the channel falls silent."""
         call, report = self.call, self.report
-        self.call, self.report, self._up, self._digits = None, None, False, ""
+        self.call, self.report, self._up, self._digits, self._ended = None, None, False, "", None
         self._gone_blocks = 0
         self.channel.send_silence()
         self.channel.receive_off()
@@ -365,7 +373,7 @@ class Line:
         call = self.call
         if self.report is not None:
             self.report.n_blocks += 1
-        if call is not None and self._up:
+        if call is not None and self._up and self._ended is None:
             call.send_audio(encode(row, call.format), now)
             if self._digits:
                 self._send_digits(call, now)
@@ -374,6 +382,8 @@ class Line:
         if call is not None:
             self._feed_transmitter(now)
             self._watch_host(now)
+        if self._ended is not None:
+            self._play_out(self._ended, now)
         if self.port.output_waiting or self._pending:
             self.service_port(now)
 
@@ -386,7 +396,7 @@ class Line:
 
     def fill_error_samples(self) -> float | None:
         """Jitter-buffer fill above (+) or below (−) what it should hold; None while no audio comes."""
-        if self.call is None or not self._up or self.call.jitter.fill_samples == 0:
+        if self.call is None or not self._up or self._ended is not None or self._jitter_fill() == 0:
             return None
         jitter = self.call.jitter
         return jitter.mean_fill_samples - jitter.depth_samples
@@ -404,6 +414,16 @@ class Line:
             self._digit_wait_blocks = 10
         if not self._digits:
             self._call_up(now)
+
+    def _jitter_fill(self) -> int:
+        return 0 if self.call is None else self.call.jitter.fill_samples
+
+    def _play_out(self, event: iax.CallEnded, now: float) -> None:
+        """The far end is gone: end the call once the last of its audio has been heard."""
+        self._playout_blocks -= 1
+        if self._playout_blocks <= 0 or self._jitter_fill() == 0:
+            self._far_end_hung_up(event)
+            self._perform(now)
 
     def _watch_host(self, now: float) -> None:
         if self.port.open_count > 0 or (self.report is not None and not self._up):
