@@ -14,8 +14,8 @@ from iax.formats import FRAME_SAMPLES, SAMPLE_RATE, Format
 
 FREQUENCY_HZ = 1004
 N_FRAMES = 25
-PEAK_0_DBM0 = 32124 * 10 ** (-3.17 / 20)
-"""Peak of a 0 dBm0 sine in 16-bit samples: full scale of µ-law, 32124, is +3.17 dBm0 (G.711 §4)."""
+PEAK_0_DBM0 = 4 * 8159 * 10 ** (-3.17 / 20)
+"""Peak of a 0 dBm0 sine, 16-bit samples: µ-law overloads at 8159 of 14 bits, +3.17 dBm0 (G.711 §4)."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A network in memory under a virtual clock: cores at addresses, datagrams that may be lost, doubled, swapped or late."""
+"""A network in memory under a virtual clock; datagrams on it may be lost, doubled, swapped or late."""
 
 from __future__ import annotations
 

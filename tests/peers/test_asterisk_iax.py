@@ -1,0 +1,323 @@
+"""Our IAX2 against a real Asterisk: registration, calls out and in, causes, audio; tshark's opinion."""
+
+from __future__ import annotations
+
+import math
+import random
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import pytest
+import trio
+
+from iax import (
+    ALAW,
+    SLINEAR,
+    ULAW,
+    Call,
+    CallAccepted,
+    CallAnswered,
+    CallBusy,
+    CallCongestion,
+    CallEnded,
+    CallProgress,
+    CallRinging,
+    DtmfReceived,
+    Endpoint,
+    Event,
+    IncomingCall,
+    PeerConfig,
+    Registered,
+    RegistrationRejected,
+    RegistrationReleased,
+    TextReceived,
+)
+from iax.frames import Address
+from iax.socket import Socket
+from tests.bed.asterisk import Asterisk
+
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
+
+T = TypeVar("T")
+TIMEOUT_S = 15
+
+
+class Phone:
+    """An endpoint on a real socket, ticking in real time; keeps all events and all datagrams."""
+
+    def __init__(self, socket: Socket, server: Address) -> None:
+        self.socket = socket
+        self.server = server
+        self.endpoint = Endpoint(random.Random())
+        self.events: list[Event] = []
+        self.captured: list[tuple[bytes, Address, Address]] = []
+        self.on_tick: Callable[[], None] = lambda: None
+        self.worst_tick_s = 0.0
+
+    def receive(self, datagram: bytes, addr: Address, now: float) -> None:
+        self.captured.append((datagram, addr, self.socket.address))
+        self.endpoint.receive(datagram, addr, now)
+
+    def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
+        datagrams = self.endpoint.datagrams_to_send()
+        self.captured += [(datagram, self.socket.address, addr) for datagram, addr in datagrams]
+        return datagrams
+
+    def account(self, name: str, secret: str | None = None) -> PeerConfig:
+        return PeerConfig(self.server, name, f"secret{name}" if secret is None else secret)
+
+    async def run(self) -> None:
+        due = trio.current_time()
+        while True:
+            now = trio.current_time()
+            self.socket.drain(self, now)
+            self.endpoint.handle_timer(now)
+            self.on_tick()
+            self.socket.flush(self)
+            self.events += self.endpoint.events()
+            self.worst_tick_s = max(self.worst_tick_s, trio.current_time() - due)
+            due += 0.02
+            await trio.sleep_until(due)
+
+    def call(self, account: str, number: str, **options: object) -> Call:
+        return self.endpoint.call(self.account(account), number, trio.current_time(), **options)
+
+    async def wait(self, kind: type[T], timeout_s: float = TIMEOUT_S, count: int = 1) -> T:
+        with trio.move_on_after(timeout_s):
+            while True:
+                found = [event for event in self.events if isinstance(event, kind)]
+                if len(found) >= count:
+                    return found[-1]
+                await trio.sleep(0.01)
+        raise AssertionError(f"no {kind.__name__} within {timeout_s} s; saw {self.events}")
+
+
+@asynccontextmanager
+async def phone_at(asterisk: Asterisk) -> AsyncIterator[Phone]:
+    with await Socket.open("127.0.0.1", 0) as socket:
+        phone = Phone(socket, ("127.0.0.1", asterisk.iax_port))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(phone.run)
+            yield phone
+            nursery.cancel_scope.cancel()
+
+
+async def test_registers_and_withdraws(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        registration = phone.endpoint.register(phone.account("101"), trio.current_time())
+        event = await phone.wait(Registered)
+        assert event.refresh_s == 60
+        assert event.apparent == phone.socket.address
+        assert registration.registered(trio.current_time())
+        shown = await trio.to_thread.run_sync(asterisk.cli, "iax2 show peer 101")
+        assert f"Port {phone.socket.address[1]}" in shown
+        registration.release(trio.current_time())
+        assert (await phone.wait(RegistrationReleased)).confirmed
+        shown = await trio.to_thread.run_sync(asterisk.cli, "iax2 show peer 101")
+        assert f"Port {phone.socket.address[1]}" not in shown
+
+
+async def test_a_wrong_secret_is_refused(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        phone.endpoint.register(phone.account("102", "wrong"), trio.current_time())
+        refused = await phone.wait(RegistrationRejected)
+        assert (refused.cause, refused.text) == (29, "Registration Refused")
+        phone.endpoint.call(phone.account("102", "wrong"), "9002", trio.current_time())
+        ended = await phone.wait(CallEnded)
+        assert (ended.cause, ended.local) == (50, False)
+        assert "authority" in ended.text.lower()
+
+
+def numbered(n: int, format_: object) -> bytes:
+    """A 20 ms frame that tells its number: level 0, 1 or 2 in each of 8 parts of 20 samples."""
+    levels = {ULAW: (0xFF, 0x9F, 0x8F), ALAW: (0xD5, 0xB5, 0xA5)}
+    digits = [n // 3**k % 3 for k in range(8)]
+    if format_ is SLINEAR:
+        return b"".join(struct.pack("!h", (0, 2000, 8000)[digit]) * 20 for digit in digits)
+    return b"".join(bytes([levels[format_][digit]]) * 20 for digit in digits)
+
+
+@pytest.mark.parametrize("format_", [ULAW, ALAW, SLINEAR])
+async def test_every_sample_comes_back_from_echo(asterisk: Asterisk, format_: object) -> None:
+    async with phone_at(asterisk) as phone:
+        call = phone.call("103", "9002", formats=(format_,))
+        sent: list[bytes] = []
+        heard: list[bytes] = []
+        lost: list[bool] = []
+
+        def tick() -> None:
+            if call.state.value == "up":
+                sent.append(numbered(len(sent) + 1, format_))
+                call.send_audio(sent[-1], trio.current_time())
+                payload, is_lost = call.receive_audio()
+                heard.append(payload)
+                lost.append(is_lost)
+
+        phone.on_tick = tick
+        await phone.wait(CallAnswered)
+        assert call.format is format_
+        await trio.sleep(4.0)
+        call.hangup(trio.current_time())
+        await phone.wait(CallEnded)
+        first = heard.index(sent[0])
+        assert first < 15
+        n = len(heard) - first
+        assert n > 150
+        media = call.statistics().media
+        assert media.frames_duplicate == 0
+        # what arrived is never altered, repeated or out of order
+        kept = iter(sent)
+        assert all(frame in kept for frame, gone in zip(heard[first:], lost[first:], strict=True) if not gone)
+        if phone.worst_tick_s < 0.03:  # this machine kept time, so nothing may be missing either
+            assert heard[first:] == sent[:n]
+            assert not any(lost)
+            assert (media.frames_late, media.restarts) == (0, 0)
+
+
+async def test_milliwatt_is_1004_hz(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        call = phone.call("104", "9003", formats=(SLINEAR,))
+        heard = bytearray()
+
+        def tick() -> None:
+            if call.state.value == "up":
+                call.send_audio(SLINEAR.silence(160), trio.current_time())
+                heard.extend(call.receive_audio()[0])
+
+        phone.on_tick = tick
+        await phone.wait(CallAnswered)
+        await trio.sleep(2.5)
+        samples = struct.unpack(f"!{len(heard) // 2}h", heard)[-16000:]
+        assert len(samples) == 16000
+        power = sum(x * x for x in samples) / len(samples)
+        level_dbm0 = 10 * math.log10(power / (22657**2 / 2))
+        real = sum(x * math.cos(2 * math.pi * 1004 * n / 8000) for n, x in enumerate(samples))
+        imaginary = sum(x * math.sin(2 * math.pi * 1004 * n / 8000) for n, x in enumerate(samples))
+        tone = 2 * (real**2 + imaginary**2) / len(samples) ** 2
+        print(f"level {level_dbm0:.2f} dBm0, {tone / power:.4f} of it at 1004 Hz")
+        assert abs(level_dbm0) < 1
+        assert tone / power > 0.99
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "cause"), [("9004", CallBusy, 17), ("9005", CallCongestion, 34), ("9010", None, 1)]
+)
+async def test_failures_have_their_causes(
+    asterisk: Asterisk, number: str, kind: type | None, cause: int
+) -> None:
+    async with phone_at(asterisk) as phone:
+        phone.call("105", number)
+        ended = await phone.wait(CallEnded)
+        assert (ended.cause, ended.local) == (cause, False)
+        assert kind is None or any(isinstance(event, kind) for event in phone.events)
+
+
+async def test_a_wrong_extension_is_refused(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        phone.call("105", "8888888")
+        ended = await phone.wait(CallEnded)
+        assert (ended.cause, ended.local) == (3, False)
+        assert not any(isinstance(event, CallAccepted) for event in phone.events)
+
+
+async def test_the_far_end_hangs_up(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        call = phone.call("106", "9011")
+        phone.on_tick = lambda: call.send_audio(call.format.silence(160), trio.current_time())
+        await phone.wait(CallAnswered)
+        began = trio.current_time()
+        ended = await phone.wait(CallEnded)
+        assert (ended.cause, ended.local) == (16, False)
+        assert 2.5 < trio.current_time() - began < 4
+        assert call.statistics().duration_s == pytest.approx(3, abs=0.5)
+
+
+async def test_ringing_and_early_media(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        ringing = phone.call("107", "9006")
+        await phone.wait(CallRinging)
+        ringing.hangup(trio.current_time())
+        await phone.wait(CallEnded)
+        early = phone.call("107", "9012", formats=(ULAW,))
+        await phone.wait(CallProgress)
+        await trio.sleep(1)
+        payload, lost = early.receive_audio()
+        assert early.jitter.statistics().frames_received > 20
+        assert len(payload) == 160
+        assert not lost
+
+
+async def test_asterisk_calls_us(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        phone.endpoint.register(phone.account("108"), trio.current_time())
+        await phone.wait(Registered)
+        await trio.to_thread.run_sync(asterisk.originate, "108", "9002", "5557777", "Jane Caller")
+        call = (await phone.wait(IncomingCall)).call
+        assert (call.calling_number, call.calling_name, call.called_number) == (
+            "5557777",
+            "Jane Caller",
+            "108",
+        )
+        call.ringing(trio.current_time())
+        await trio.sleep(0.5)
+        sent: list[bytes] = []
+        heard: list[bytes] = []
+
+        def tick() -> None:
+            if call.state.value == "up":
+                sent.append(numbered(len(sent) + 1, call.format))
+                call.send_audio(sent[-1], trio.current_time())
+                heard.append(call.receive_audio()[0])
+
+        phone.on_tick = tick
+        call.answer(trio.current_time())
+        await trio.sleep(3)
+        common = [frame for frame in sent if frame in heard]
+        assert len(common) > 100
+        first = heard.index(common[0])
+        assert heard[first : first + len(common)] == common
+        call.hangup(trio.current_time())
+
+
+async def test_a_refused_call_is_busy_for_asterisk(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        phone.endpoint.register(phone.account("109"), trio.current_time())
+        await phone.wait(Registered)
+        caller = phone.call("110", "109")
+        incoming = (await phone.wait(IncomingCall)).call
+        incoming.reject(trio.current_time())
+        await phone.wait(CallBusy)
+        ended = await phone.wait(CallEnded, count=2)
+        assert ended.call is caller
+        assert ended.cause == 17
+
+
+async def test_text_and_dtmf_both_ways(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        call = phone.call("111", "9016")
+        phone.on_tick = lambda: call.send_audio(call.format.silence(160), trio.current_time())
+        assert (await phone.wait(TextReceived)).text == "hello from the bed"
+        await phone.wait(DtmfReceived, count=5)
+        digits = "".join(event.digit for event in phone.events if isinstance(event, DtmfReceived))
+        assert digits == "1234#"
+        call.hangup(trio.current_time())
+        collecting = phone.call("111", "9017")
+        phone.on_tick = lambda: collecting.send_audio(collecting.format.silence(160), trio.current_time())
+        await phone.wait(CallAnswered, count=2)
+        await trio.sleep(0.5)
+        for digit in "4711":
+            collecting.send_dtmf(digit, trio.current_time())
+            await trio.sleep(0.2)
+        await phone.wait(CallEnded, count=2)
+        assert "\t4711\n" in (asterisk.rundir / "rec" / "digits.tsv").read_text()
+
+
+async def test_qualify_pokes_are_answered(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        phone.endpoint.register(phone.account("803"), trio.current_time())
+        await phone.wait(Registered)
+        await trio.sleep(3)
+        shown = await trio.to_thread.run_sync(asterisk.cli, "iax2 show peer 803")
+        assert "Status       : OK" in shown, shown
