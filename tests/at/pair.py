@@ -184,7 +184,9 @@ class Station:
                 self.event(events.DataReceived(air.data))
 
 
-def run_call(caller: Class1Program, called: Class1Program, *, limit_s: float = 400.0) -> tuple[Station, Station]:
+def run_call(
+    caller: Class1Program, called: Class1Program, *, limit_s: float = 400.0
+) -> tuple[Station, Station]:
     """Set both programs up, let the first call the second, run until both are done."""
     stations = (Station(Engine()), Station(Engine()))
     programs = (caller, called)

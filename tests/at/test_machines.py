@@ -1,0 +1,331 @@
+"""The two machines as tables: every state × every event, handled or ignored, never forgotten."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import cusemodem.at
+from cusemodem.at import Engine, actions, call_control, class1_states, events
+from cusemodem.at import class1 as class1_module
+from cusemodem.at.call_control import CallState
+from cusemodem.at.class1_states import Abort, HostMode, State, Timeout
+
+MODEM_EVENTS: dict[type, object] = {
+    events.FlagsDetected: events.FlagsDetected(),
+    events.FrameReceived: events.FrameReceived(b"\xff\x03\x40data", True),
+    events.Trained: events.Trained(),
+    events.TrainingFailed: events.TrainingFailed(),
+    events.DataReceived: events.DataReceived(b"data"),
+    events.CarrierLost: events.CarrierLost(True),
+    events.FrameSent: events.FrameSent(),
+    events.TransmitDone: events.TransmitDone(),
+    events.CallEnded: events.CallEnded(),
+    Timeout: Timeout(),
+    Abort: Abort(),
+}
+
+# What each state does with each event, written down a second time, from the host's side: what is said.
+# Events that are not named are ignored: nothing is said and the state stays.
+OK, CONNECT, NC, ERROR = "OK", "CONNECT", "NO CARRIER", "ERROR"
+FRAME, END = r"\xff\x03@data\x10\x03", r"\x10\x03"
+EXPECTED: dict[State, dict[type, tuple[str, State]]] = {
+    State.COMMAND: {},
+    State.ANSWER_TONE: {
+        events.TransmitDone: (CONNECT, State.HDLC_SEND),
+        events.CallEnded: (NC, State.COMMAND),
+        Abort: (OK, State.COMMAND),
+    },
+    State.SEND_SILENCE: {Timeout: (OK, State.COMMAND), events.CallEnded: (NC, State.COMMAND)},
+    State.AWAIT_SILENCE: {events.CallEnded: (NC, State.COMMAND), Abort: (OK, State.COMMAND)},
+    State.HDLC_SEND: {Timeout: (ERROR, State.DISCARD), events.CallEnded: (NC, State.DISCARD)},
+    State.HDLC_SENDING: {
+        events.FrameSent: (CONNECT, State.HDLC_SEND),
+        events.CallEnded: (NC, State.DISCARD),
+    },
+    State.HDLC_ENDING: {
+        events.TransmitDone: (OK, State.COMMAND),
+        events.CallEnded: (NC, State.COMMAND),
+    },
+    State.FAST_SEND: {Timeout: (ERROR, State.DISCARD), events.CallEnded: (NC, State.DISCARD)},
+    State.FAST_DRAIN: {events.CallEnded: (NC, State.COMMAND)},
+    State.FAST_ENDING: {
+        events.TransmitDone: (OK, State.COMMAND),
+        events.CallEnded: (NC, State.COMMAND),
+    },
+    State.HDLC_AWAIT: {
+        events.FlagsDetected: (CONNECT, State.HDLC_RECEIVE),
+        events.FrameReceived: (f"{CONNECT} {FRAME} {OK}", State.COMMAND),
+        events.CallEnded: (NC, State.COMMAND),
+        Abort: (OK, State.COMMAND),
+    },
+    State.HDLC_RECEIVE: {
+        events.FrameReceived: (f"{FRAME} {OK}", State.COMMAND),
+        events.CarrierLost: (f"{END} {NC}", State.COMMAND),
+        events.CallEnded: (f"{END} {NC}", State.COMMAND),
+        Abort: (OK, State.COMMAND),
+    },
+    State.HDLC_HELD: {
+        events.FrameReceived: (OK, State.COMMAND),
+        events.CarrierLost: (OK, State.COMMAND),
+        events.CallEnded: (OK, State.COMMAND),
+        Timeout: (OK, State.COMMAND),
+        Abort: (OK, State.COMMAND),
+    },
+    State.FAST_AWAIT: {
+        events.Trained: (CONNECT, State.FAST_RECEIVE),
+        events.FlagsDetected: ("+FCERROR", State.COMMAND),
+        events.FrameReceived: ("+FCERROR", State.COMMAND),
+        events.CallEnded: (NC, State.COMMAND),
+        Abort: (OK, State.COMMAND),
+    },
+    State.FAST_RECEIVE: {
+        events.DataReceived: ("data", State.FAST_RECEIVE),
+        events.CallEnded: (f"{END} {NC}", State.COMMAND),
+        Abort: (f"{END} {OK}", State.COMMAND),
+    },
+    State.DISCARD: {},
+}
+
+
+def at_state(state: State) -> Engine:
+    """An engine on a call, in class 1, brought to `state` by commands and events only."""
+    engine = Engine()
+    engine.host_bytes(b"ATE0+FCLASS=1;D1;\r")
+    engine.event(events.CallAnswered())
+    frame = b"\xff\x03\x40data\x10\x03"
+    final = b"\xff\x13\x40data\x10\x03"
+    roads: dict[State, list[object]] = {
+        State.COMMAND: [],
+        State.ANSWER_TONE: [b"ATA\r"],
+        State.SEND_SILENCE: [b"AT+FTS=200\r"],
+        State.AWAIT_SILENCE: [b"AT+FRS=200\r"],
+        State.HDLC_SEND: [b"AT+FTH=3\r"],
+        State.HDLC_SENDING: [b"AT+FTH=3\r", frame],
+        State.HDLC_ENDING: [b"AT+FTH=3\r", final],
+        State.FAST_SEND: [b"AT+FTM=96\r"],
+        State.FAST_DRAIN: [b"AT+FTM=96\r", frame],
+        State.FAST_ENDING: [b"AT+FTM=96\r", b"\x10\x03"],
+        State.HDLC_AWAIT: [b"AT+FRH=3\r"],
+        State.HDLC_RECEIVE: [b"AT+FRH=3\r", events.FlagsDetected()],
+        State.HDLC_HELD: [b"AT+FRH=3\r", events.FrameReceived(final[:-2], True)],
+        State.FAST_AWAIT: [b"AT+FRM=96\r"],
+        State.FAST_RECEIVE: [b"AT+FRM=96\r", events.Trained()],
+        State.DISCARD: [b"AT+FTM=96\r", events.CallEnded()],
+    }
+    for way in roads[state]:
+        if isinstance(way, bytes):
+            engine.host_bytes(way)
+        else:
+            engine.event(way)  # type: ignore[arg-type]
+    assert engine._class1.state is state
+    engine.take_output()
+    engine.take_actions()
+    return engine
+
+
+def said(engine: Engine) -> str:
+    """What was said, result codes without their frames."""
+    text = engine.take_output().decode("latin-1").replace("\r\n\r\n", " ").replace("\r\n", " ")
+    return " ".join(
+        "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+        .replace("\xff", r"\xff")
+        .split(" ")
+    ).strip()
+
+
+@pytest.mark.parametrize("state", State, ids=lambda state: state.name)
+@pytest.mark.parametrize("event", MODEM_EVENTS, ids=lambda event: event.__name__)
+def test_class1_product(state: State, event: type) -> None:
+    """Every cell: what the host hears and where the machine goes."""
+    engine = at_state(state)
+    if event is events.CallEnded:
+        engine.event(events.CallEnded())
+    else:
+        engine._class1.event(MODEM_EVENTS[event])  # type: ignore[arg-type]
+    text, new_state = EXPECTED[state].get(event, ("", state))
+    assert said(engine) == text
+    assert engine._class1.state is new_state
+
+
+@pytest.mark.parametrize("state", State, ids=lambda state: state.name)
+def test_lost_fast_carrier_matters_only_to_a_fast_receiver(state: State) -> None:
+    engine = at_state(state)
+    engine.event(events.CarrierLost(False))
+    if state is State.FAST_RECEIVE:
+        assert said(engine) == f"{END} {NC}"
+        assert engine.take_actions() == [actions.ReceiveV21()]
+    else:
+        assert said(engine) == ""
+        assert engine._class1.state is state
+
+
+def test_tables_name_every_state_and_only_known_events() -> None:
+    assert set(class1_module.TRANSITIONS) == set(State) == set(class1_states.HOST_MODES) == set(EXPECTED)
+    for row in class1_module.TRANSITIONS.values():
+        assert set(row) <= set(MODEM_EVENTS)
+    assert set(call_control.TRANSITIONS) == set(CallState)
+    for call_row in call_control.TRANSITIONS.values():
+        assert set(call_row) <= set(CALL_INPUTS)
+
+
+def test_every_wait_can_be_ended_by_host_or_clock() -> None:
+    """No state can hold the host for ever: it aborts, data ends it, or the line's own events must come."""
+    for state, row in class1_module.TRANSITIONS.items():
+        if class1_states.HOST_MODES[state] is HostMode.ABORT:
+            assert Abort in row, state
+        if class1_states.HOST_MODES[state] is HostMode.KEEP and state is not State.FAST_DRAIN:
+            assert {Timeout, events.TransmitDone, events.FrameSent} & set(row), state
+        assert events.CallEnded in row, state
+
+
+# ---------------------------------------------------------------------- the call machine
+
+CALL_INPUTS: dict[type, object] = {
+    events.IncomingCall: events.IncomingCall(),
+    events.CallerGone: events.CallerGone(),
+    events.CallAnswered: events.CallAnswered(),
+    events.CallFailed: events.CallFailed("BUSY"),
+    events.CallEnded: events.CallEnded(),
+    call_control.Expired: call_control.Expired(),
+    call_control.DialCommand: b"ATD2\r",
+    call_control.OriginateCommand: b"ATD\r",
+    call_control.AnswerCommand: b"ATA\r",
+    call_control.HangUpCommand: b"ATH\r",
+    call_control.OffHookCommand: b"ATH1\r",
+    call_control.AbortCommand: b"\x18",
+}
+IGNORED = ("", None)
+C = CallState
+CALL_EXPECTED: dict[CallState, dict[type, tuple[str, CallState]]] = {
+    C.ON_HOOK: {
+        events.IncomingCall: ("RING", C.RINGING),
+        call_control.DialCommand: ("", C.DIALLING),
+        call_control.OriginateCommand: (ERROR, C.ON_HOOK),
+        call_control.AnswerCommand: (ERROR, C.ON_HOOK),
+        call_control.HangUpCommand: (OK, C.ON_HOOK),
+        call_control.OffHookCommand: (OK, C.OFF_HOOK),
+    },
+    C.OFF_HOOK: {
+        call_control.DialCommand: ("", C.DIALLING),
+        call_control.OriginateCommand: (ERROR, C.OFF_HOOK),
+        call_control.AnswerCommand: (ERROR, C.OFF_HOOK),
+        call_control.HangUpCommand: (OK, C.ON_HOOK),
+        call_control.OffHookCommand: (OK, C.OFF_HOOK),
+    },
+    C.RINGING: {
+        events.CallerGone: ("", C.ON_HOOK),
+        events.CallEnded: ("", C.ON_HOOK),
+        call_control.Expired: ("RING", C.RINGING),
+        call_control.DialCommand: (ERROR, C.RINGING),
+        call_control.OriginateCommand: (ERROR, C.RINGING),
+        call_control.AnswerCommand: ("", C.ANSWERING),
+        call_control.HangUpCommand: (OK, C.ON_HOOK),
+        call_control.OffHookCommand: (OK, C.ANSWERING),
+    },
+    C.DIALLING: {  # a command's A aborts (OK), then the command is obeyed
+        events.CallAnswered: ("", C.HANDSHAKE),
+        events.CallFailed: ("BUSY", C.ON_HOOK),
+        events.CallEnded: (NC, C.ON_HOOK),
+        call_control.Expired: ("NO ANSWER", C.ON_HOOK),
+        call_control.DialCommand: (OK, C.DIALLING),
+        call_control.OriginateCommand: (f"{OK} {ERROR}", C.ON_HOOK),
+        call_control.AnswerCommand: (f"{OK} {ERROR}", C.ON_HOOK),
+        call_control.HangUpCommand: (f"{OK} {OK}", C.ON_HOOK),
+        call_control.OffHookCommand: (f"{OK} {OK}", C.OFF_HOOK),
+        call_control.AbortCommand: (OK, C.ON_HOOK),
+    },
+    C.ANSWERING: {
+        events.CallAnswered: ("", C.HANDSHAKE),
+        events.CallEnded: (NC, C.ON_HOOK),
+        events.CallerGone: (NC, C.ON_HOOK),
+        call_control.Expired: (NC, C.ON_HOOK),
+        call_control.DialCommand: (OK, C.DIALLING),
+        call_control.OriginateCommand: (f"{OK} {ERROR}", C.ON_HOOK),
+        call_control.AnswerCommand: (f"{OK} {ERROR}", C.ON_HOOK),
+        call_control.HangUpCommand: (f"{OK} {OK}", C.ON_HOOK),
+        call_control.OffHookCommand: (f"{OK} {OK}", C.OFF_HOOK),
+        call_control.AbortCommand: (OK, C.ON_HOOK),
+    },
+    C.HANDSHAKE: {
+        events.CallEnded: (NC, C.ON_HOOK),
+        call_control.Expired: (NC, C.ON_HOOK),
+        call_control.DialCommand: (f"{OK} {ERROR}", C.CONNECTED),
+        call_control.OriginateCommand: (OK, C.HANDSHAKE),
+        call_control.AnswerCommand: (OK, C.HANDSHAKE),
+        call_control.HangUpCommand: (f"{OK} {OK}", C.ON_HOOK),
+        call_control.OffHookCommand: (f"{OK} {OK}", C.CONNECTED),
+        call_control.AbortCommand: (OK, C.CONNECTED),
+    },
+    C.CONNECTED: {
+        events.CallEnded: ("", C.ON_HOOK),
+        call_control.DialCommand: (ERROR, C.CONNECTED),
+        call_control.OriginateCommand: ("", C.HANDSHAKE),
+        call_control.AnswerCommand: ("", C.HANDSHAKE),
+        call_control.HangUpCommand: (OK, C.ON_HOOK),
+        call_control.OffHookCommand: (OK, C.CONNECTED),
+    },
+}
+
+
+def at_call_state(state: CallState) -> Engine:
+    engine = Engine()
+    engine.host_bytes(b"ATE0+FCLASS=1\r")
+    roads: dict[CallState, list[object]] = {
+        C.ON_HOOK: [],
+        C.OFF_HOOK: [b"ATH1\r"],
+        C.RINGING: [events.IncomingCall()],
+        C.DIALLING: [b"ATD1\r"],
+        C.ANSWERING: [events.IncomingCall(), b"ATA\r"],
+        C.HANDSHAKE: [b"ATD1\r", events.CallAnswered()],
+        C.CONNECTED: [b"ATD1;\r", events.CallAnswered()],
+    }
+    for way in roads[state]:
+        if isinstance(way, bytes):
+            engine.host_bytes(way)
+        else:
+            engine.event(way)  # type: ignore[arg-type]
+    assert engine._calls.state is state
+    engine.take_output()
+    return engine
+
+
+@pytest.mark.parametrize("state", CallState, ids=lambda state: state.name)
+@pytest.mark.parametrize("event", CALL_INPUTS, ids=lambda event: event.__name__)
+def test_call_product(state: CallState, event: type) -> None:
+    """Every cell: what the host hears and where the call goes."""
+    engine = at_call_state(state)
+    happened = CALL_INPUTS[event]
+    ignored = engine.statistics().calls.events_ignored
+    if isinstance(happened, bytes):
+        engine.host_bytes(happened)
+    elif event is call_control.Expired:
+        engine._calls.event(call_control.Expired())
+    else:
+        engine.event(happened)  # type: ignore[arg-type]
+    text, new_state = CALL_EXPECTED[state].get(event, ("", state))
+    assert said(engine) == text
+    assert engine._calls.state is new_state
+    if event not in CALL_EXPECTED[state] and not isinstance(happened, bytes):
+        assert engine.statistics().calls.events_ignored == ignored + 1
+
+
+# ---------------------------------------------------------------------- the room's walls
+
+
+def test_the_room_is_pure_and_knows_nobody_above() -> None:
+    """No clock, socket, file, thread or log in here, and no import of another room."""
+    allowed = {
+        "__future__", "ast", "collections", "collections.abc", "dataclasses", "enum", "re", "typing",
+    }  # fmt: skip
+    for path in Path(cusemodem.at.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                assert name in allowed or name.startswith("cusemodem.at"), f"{path.name} imports {name}"
