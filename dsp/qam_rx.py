@@ -47,8 +47,12 @@ _PIECE = 20
 _PIECES = BLOCK // _PIECE
 #: Quiet is this much of the signal's power: -6 dB. Noise alone is less at any SNR that is of use.
 _QUIET = 0.25
-#: Quiet samples at the end of a block, begun within it, that mean the carrier has gone.
-_GONE = 80
+#: Quiet samples that mean the carrier has gone: more than a lost packet of 20 ms.
+_GONE = BLOCK + _PIECE
+#: Quiet samples that do after turn-off ones, of which this many were seen up to _EDGE samples before the end.
+_ENDED = 80
+_TURN_OFF_ONES = 12
+_EDGE = 30
 #: Blocks that may be lost in a row before the carrier is given up.
 _LOST_BLOCKS = 10
 #: Weight of a block in the signal's power.
@@ -88,7 +92,7 @@ def _search(rx: Record) -> None:
     rx.state = SEARCH
     rx.line_energy[:] = np.float32(0)
     rx.quiet = 0
-    rx.doubtful = 0
+    rx.lost_blocks = 0
     rx.hopeless = 0
 
 
@@ -160,7 +164,7 @@ def _begin_watch(rx: Record) -> None:
         energy += x * x
     rx.power = (energy - total * total / n_samples) / n_samples
     rx.quiet = 0
-    rx.doubtful = 0
+    rx.lost_blocks = 0
     rx.hopeless = 0
 
 
@@ -170,15 +174,17 @@ def _measure(rx: Record) -> None:
     rx.snr_db = -10.0 * np.log10(max(rx.mse, np.float32(1e-6)))
     rx.evm = np.sqrt(max(rx.mse, np.float32(0)))
     rx.carrier_offset_hz = rx.turn * baud / (2 * np.pi)
-    rx.clock_offset_ppm = (rx.step * 2.0 * baud / SAMPLE_RATE_HZ - 1.0) * 1e6
+    rx.clock_offset_ppm = (
+        SAMPLE_RATE_HZ / (rx.step * 2.0 * baud) - 1.0
+    ) * 1e6  # positive: the far clock is fast
     rx.level_dbm0 = 10.0 * np.log10(max(rx.power, np.float32(1e-3)) / 32768.0**2) + 6.15
 
 
 @kernel
-def _lose_carrier(rx: Record, at: int, out: NDArray[np.uint8]) -> int:
+def _lose_carrier(rx: Record, at: int, out: NDArray[np.uint8], n_out: int) -> int:
     """The carrier went at sample ``at``: give out what came before, and search again."""
     training = rx.state == TRAINING
-    n_out = track(rx, float(at), out, 0)
+    n_out = track(rx, float(at), out, n_out)
     if training:
         _fail(rx)
         return 0
@@ -192,30 +198,32 @@ def _lose_carrier(rx: Record, at: int, out: NDArray[np.uint8]) -> int:
 
 @kernel
 def _receive(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np.uint8]) -> int:
-    """One block of training or data: watch the carrier, and track as far as is safe."""
-    block_at = rx.n_in - BLOCK
-    tail = 0
+    """One block of training or data: watch the carrier, and track as far as is safe.
+
+    A quiet line is the end of the carrier, or a packet lost on the way and filled with silence. Turn-off ones
+    before it say the former at once; otherwise it must last longer than a packet.
+    """
     if lost:
         rx.n_lost_samples += BLOCK
-        _distrust(rx, block_at, rx.n_in)
-        rx.doubtful += 1
-        if rx.doubtful > _LOST_BLOCKS:
-            return _lose_carrier(rx, block_at - (rx.doubtful - 1) * BLOCK - rx.quiet, out)
+        rx.lost_blocks += 1
+        if rx.lost_blocks > _LOST_BLOCKS:
+            return _lose_carrier(rx, rx.n_in - rx.lost_blocks * BLOCK - rx.quiet, out, 0)
         return 0
     tail = _quiet_tail(rx, x)
-    waited = rx.doubtful * BLOCK
-    if tail == BLOCK:
-        # A lost packet filled with silence somewhere on the way is exactly one whole block, mostly.
-        if rx.doubtful > 0 or rx.quiet > 0:
-            return _lose_carrier(rx, block_at - waited - rx.quiet, out)
-        _distrust(rx, block_at, rx.n_in)
-        rx.doubtful = 1
-        return 0
-    if tail >= _GONE:
-        return _lose_carrier(rx, rx.n_in - tail, out)
-    rx.doubtful = 0
-    rx.quiet = tail
-    return track(rx, float(rx.n_in - tail), out, 0)
+    waited = rx.lost_blocks * BLOCK + rx.quiet
+    quiet = tail + waited if tail == BLOCK else tail
+    gone_at = rx.n_in - quiet
+    n_out = track(rx, float(gone_at - (_EDGE if quiet >= _ENDED else 0)), out, 0)
+    if quiet >= _GONE or (quiet >= _ENDED and rx.n_ones >= _TURN_OFF_ONES):
+        return _lose_carrier(rx, gone_at, out, n_out)
+    if quiet > 0:
+        _distrust(rx, gone_at, rx.n_in)
+    if tail < BLOCK:
+        rx.lost_blocks = 0
+        rx.quiet = tail
+    else:
+        rx.quiet += tail
+    return n_out
 
 
 @kernel

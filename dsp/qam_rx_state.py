@@ -79,10 +79,11 @@ QAM_RX = np.dtype(
         ("scrambler_state", "i8"),
         ("byte", "i4"),
         ("n_bits", "i4"),  # in that byte
+        ("n_ones", "i4"),  # last bits that were all ones, as at the end of a transmission
         # carrier watch
         ("power", "f4"),  # of the signal, int16 units squared
         ("quiet", "i4"),  # samples that have been quiet up to now
-        ("doubtful", "i4"),  # blocks that wait for the next to tell what they were
+        ("lost_blocks", "i4"),  # flagged blocks that wait for the next to tell what they were
         ("hopeless", "i4"),  # blocks of nonsense
         # measures
         ("mse", "f4"),  # mean squared error of decisions, points of unit energy

@@ -1,8 +1,8 @@
 """Searching: recognise the alternation that opens every training, then find where it breaks.
 
 Power alone proves nothing: noise, speech, tones and V.21 have it too. The two alternating points of a
-training make a line spectrum, carrier and carrier ± half the symbol rate, which nothing else on a fax line does;
-and after it the first symbols of a known sequence must follow.
+training make a line spectrum, carrier and carrier ± half the symbol rate, which nothing else on a fax line
+does; and after it the first symbols of a known sequence must follow.
 """
 
 from __future__ import annotations

@@ -101,7 +101,9 @@ def _put_label(rx: Record, label: int, out: NDArray[np.uint8], n_out: int) -> in
     state = rx.scrambler_state
     for k in range(n_bits - 1, -1, -1):
         line_bit = (value >> k) & 1
-        rx.byte |= (line_bit ^ mask_kernel(kind, state)) << rx.n_bits
+        bit = line_bit ^ mask_kernel(kind, state)
+        rx.n_ones = rx.n_ones + 1 if bit else 0
+        rx.byte |= bit << rx.n_bits
         state = push_kernel(kind, state, line_bit)
         rx.n_bits += 1
         if rx.n_bits == 8:
@@ -119,6 +121,7 @@ def _begin_data(rx: Record) -> None:
     rx.scrambler_state = DATA_SCRAMBLER_STATE[rx.row]
     rx.byte = 0
     rx.n_bits = 0
+    rx.n_ones = 0
     rx.state = DATA
 
 
