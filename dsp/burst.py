@@ -11,6 +11,7 @@ from dsp.bank import Bank
 from dsp.events import DataReceived, Event, FrameReceived, TransmitDone
 from dsp.level import BLOCK
 from dsp.measures import Measures
+from dsp.v21 import LEVEL_DBM0
 
 _NOT_LOST = np.zeros(1, np.bool_)
 _SILENCE = np.zeros((1, BLOCK), np.int16)
@@ -18,13 +19,14 @@ _SILENCE = np.zeros((1, BLOCK), np.int16)
 _TAIL_BLOCKS = 10
 
 
-def transmit_frames(frames: Iterable[bytes]) -> NDArray[np.int16]:
+def transmit_frames(frames: Iterable[bytes], *, level_dbm0: float = LEVEL_DBM0) -> NDArray[np.int16]:
     """One V.21 transmission, preamble to carrier off, of frames given without their FCS (int16 samples).
 
-    Raises ``ValueError`` for a frame that is empty or too long for T.30.
+    Raises ``ValueError`` for a frame that is empty or too long for T.30, or a level that is out of range.
     """
     bank = Bank(1)
     channel = bank.channels[0]
+    channel.set_transmit_level(level_dbm0)
     channel.send_flags()
     waiting = list(frames)
     out = []
@@ -44,14 +46,15 @@ def transmit_frames(frames: Iterable[bytes]) -> NDArray[np.int16]:
             return np.concatenate(out)
 
 
-def transmit(code: int, data: bytes) -> NDArray[np.int16]:
+def transmit(code: int, data: bytes, *, level_dbm0: float = LEVEL_DBM0) -> NDArray[np.int16]:
     """One fast transmission of modulation ``code``: turn-on, ``data`` (LSB first), turn-off (int16 samples).
 
-    Raises ``ValueError`` for a code that is no fast modulation of this package; V.21 has
-    :func:`transmit_frames`.
+    Raises ``ValueError`` for a code that is no fast modulation of this package (V.21 has
+    :func:`transmit_frames`), or a level that is out of range.
     """
     bank = Bank(1)
     channel = bank.channels[0]
+    channel.set_transmit_level(level_dbm0)
     channel.send_fast(code)
     position = 0
     out = []

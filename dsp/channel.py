@@ -24,7 +24,7 @@ from dsp.events import (
 )
 from dsp.hdlc import MAX_FRAME, hdlc_tx_put
 from dsp.kernel import Record, argument, kernel
-from dsp.level import BLOCK, LEVEL, level_block, rms_to_dbm0
+from dsp.level import BLOCK, LEVEL, dbm0_to_rms, level_block, rms_to_dbm0
 from dsp.measures import Measures
 from dsp.qam_rx import qam_rx_block, qam_rx_start, qam_rx_stop
 from dsp.qam_rx_state import (
@@ -37,7 +37,7 @@ from dsp.qam_rx_state import (
 )
 from dsp.qam_tx import QAM_TX, TX_RING, qam_tx_block, qam_tx_start, qam_tx_write
 from dsp.tones import TONE_RX, TONE_TX, ced_tx_block, cng_tx_block, tone_rx_block, tone_tx_start
-from dsp.v21 import V21_RX, V21_TX, v21_rx_block, v21_rx_reset, v21_tx_block, v21_tx_start
+from dsp.v21 import LEVEL_DBM0, V21_RX, V21_TX, v21_rx_block, v21_rx_reset, v21_tx_block, v21_tx_start
 
 # What a channel sends.
 _TX_SILENCE = 0
@@ -60,6 +60,7 @@ CHANNEL = np.dtype(
     [
         ("tx_mode", "u1"),
         ("rx_mode", "u1"),
+        ("tx_gain", "f4"),  # 1: every signal at its own standard level
         ("say_flags", "u1"),  # report flags of a carrier that was there before it was asked for
         ("measured", "u1"),  # the kind of receiver that had a carrier last
         ("lost_run", "i4"),
@@ -169,8 +170,9 @@ def channel_block(
             tx[k] = 0
         return
     _transmit(rec, out)
+    gain = rec.tx_gain
     for k in range(BLOCK):
-        sample = np.rint(out[k])
+        sample = np.rint(out[k] * gain)
         if sample > np.float32(32767.0):
             sample = np.float32(32767.0)
             rec.n_clipped += 1
@@ -259,6 +261,7 @@ class Channel:
         self._silence_samples = self._record["level"]["silence_samples"]
         self._power = self._record["level"]["power"]
         self._tx_mode = self._record["tx_mode"]
+        self.set_transmit_level(LEVEL_DBM0)
         self._waiting = self._record["qam_tx"]["ring_count"]
 
     def _order(self, what: int, code: int = 0) -> int:
@@ -270,6 +273,15 @@ class Channel:
         return int(order(self._state, self._i, what, n, self._octets))
 
     # transmit
+
+    def set_transmit_level(self, level_dbm0: float) -> None:
+        """Send modem signals at this level instead of -14 dBm0; tones go up and down with it.
+
+        Raises ``ValueError`` outside -40…-3 dBm0: above it the peaks would be cut.
+        """
+        if not -40.0 <= level_dbm0 <= -3.0:
+            raise ValueError(f"transmit level {level_dbm0:g} dBm0 is outside -40 to -3")
+        self._record["tx_gain"] = dbm0_to_rms(level_dbm0) / dbm0_to_rms(LEVEL_DBM0)
 
     def send_silence(self) -> None:
         """Drop any carrier or tone now, with all that was queued; no event follows."""

@@ -16,6 +16,7 @@ from dsp import (
     burst,
 )
 from dsp.hdlc import fcs
+from dsp.level import measure_dbm0
 from tests.dsp.signals import Samples, amplified, joined, noise, play, record, silence
 
 CODES = [24, 48, 72, 96]
@@ -157,6 +158,13 @@ def test_late_data_are_preceded_by_ones_and_followed_by_zeros(code: int) -> None
     assert set(ones) == {0xFF}
     n_zeros = RATE[code] // 8 * 8 // 10  # 0.8 s; what follows is the turn-off
     assert rest[:n_zeros] == bytes(n_zeros)
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("level", [-14, -20])
+def test_the_transmit_level(code: int, level: float) -> None:
+    sent = burst.transmit(code, DATA, level_dbm0=level)
+    assert measure_dbm0(sent[8000:16000]) == pytest.approx(level, abs=0.3)
 
 
 def test_sending_and_receiving_at_once() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dsp import BLOCK, Bank, CarrierLost, FlagsDetected, FrameReceived, FrameSent, TransmitDone, burst
+from dsp import BLOCK, Bank, CarrierLost, FlagsDetected, FrameReceived, FrameSent, TransmitDone, burst, g711
 from dsp.hdlc import fcs
 from dsp.level import measure_dbm0
 from tests.dsp.signals import Samples, added, amplified, joined, noise, play, record, silence, skewed, tone
@@ -115,6 +115,28 @@ def test_frames_at_any_level_and_alignment(level: float, offset: int) -> None:
     sent = amplified(burst.transmit_frames(FRAMES), level + 14)
     events = play(receiving(), joined(silence(800 + offset), sent, silence(1600)))
     assert [event for _, event in events] == [FlagsDetected(), *ON_AIR, CarrierLost(v21=True)]
+
+
+@pytest.mark.parametrize("law", ["ulaw", "alaw"])
+@pytest.mark.parametrize("level", [0, -14, -43])
+def test_frames_through_g711(law: str, level: float) -> None:
+    encode, decode = getattr(g711, f"{law}_encode"), getattr(g711, f"{law}_decode")
+    signal = joined(silence(800), amplified(burst.transmit_frames(FRAMES), level + 14), silence(1600))
+    events = play(receiving(), decode(encode(signal)))
+    assert [event for _, event in events] == [FlagsDetected(), *ON_AIR, CarrierLost(v21=True)]
+
+
+@pytest.mark.parametrize("level", [-40, -20, -3])
+def test_the_transmit_level_can_be_set(level: float) -> None:
+    assert measure_dbm0(burst.transmit_frames(FRAMES, level_dbm0=level)[:8000]) == pytest.approx(
+        level, abs=0.1
+    )
+
+
+@pytest.mark.parametrize("level", [-41, 0])
+def test_an_impossible_transmit_level_is_refused(level: float) -> None:
+    with pytest.raises(ValueError, match="-40 to -3"):
+        Bank(1).channels[0].set_transmit_level(level)
 
 
 @pytest.mark.parametrize("snr_db", [10, 6])
