@@ -152,7 +152,9 @@ class MediaStatistics:
     restarts: int = 0
     """The time line jumped and playing began anew."""
     jitter_ms: float = 0.0
+    """Mean deviation of the arrivals (RFC 3550 §6.4.1)."""
     depth_samples: int = 0
+    """The fill before a read that the buffer aims at."""
     fill_samples: int = 0
 
 
@@ -247,7 +249,7 @@ class JitterBuffer(Playout):
         self._reading = False
         self._first = 0
         self._newest_end = 0
-        self._mean_fill = float(self._depth)
+        self._mean_fill = float(self.depth_samples)
         self._late_run = 0
         self._jump_run = 0
         self._jump_next = 0
@@ -303,11 +305,11 @@ class JitterBuffer(Playout):
             return
         self._newest_end = position + n
         backlog = self._newest_end - self._read
-        if not self._reading and backlog > self._depth:
-            self._advance(self._newest_end - self._depth)  # nobody listens yet: keep the newest
+        if not self._reading and backlog > self.depth_samples:
+            self._advance(self._newest_end - self.depth_samples)  # nobody listens yet: keep the newest
         elif backlog > CAPACITY_SAMPLES:
-            self._samples_dropped += backlog - self._depth
-            self._advance(self._newest_end - self._depth)
+            self._samples_dropped += backlog - self.depth_samples
+            self._advance(self._newest_end - self.depth_samples)
 
     def comfort_noise(self) -> None:
         """Note that the peer has announced silence."""
@@ -332,7 +334,7 @@ class JitterBuffer(Playout):
         self._newest_end = max(
             (at + len(data) // sample_bytes for at, data in self._frames.items()), default=position
         )
-        self._mean_fill = float(self._depth)
+        self._mean_fill = float(self.depth_samples)
         self._late_run = self._jump_run = self._missing_run = 0
         self._last_late = position
 
@@ -371,7 +373,7 @@ class JitterBuffer(Playout):
         fill = self._newest_end - start
         if fill > 0:
             self._mean_fill += (fill - self._mean_fill) / 32
-            if self._adaptive and abs(self._mean_fill - self._depth) > ADJUST_SLACK_SAMPLES:
+            if self._adaptive and abs(self._mean_fill - self.depth_samples) > ADJUST_SLACK_SAMPLES:
                 adjusted = self._adjust(start, n_samples)
                 if adjusted is None:
                     return self.format.silence(n_samples), False
@@ -427,7 +429,7 @@ class JitterBuffer(Playout):
         if self._quiet_run < QUIET_RUN:
             return start
         self._quiet_run = 0
-        if self._mean_fill < self._depth:
+        if self._mean_fill < self.depth_samples:
             self._mean_fill += n_samples
             self._samples_inserted += n_samples
             return None
@@ -444,8 +446,8 @@ class JitterBuffer(Playout):
 
     @property
     def depth_samples(self) -> int:
-        """The fill to steer for."""
-        return self._depth
+        """The fill to steer for: the delay in force, and the frame that is about to be read."""
+        return self._depth + FRAME_SAMPLES
 
     @property
     def fill_samples(self) -> int:
