@@ -7,6 +7,7 @@ What a command needs is imported when it runs, so that `--help` and `check` answ
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ EPILOG = f"""\
 One modem, in the foreground:
 
   cusemodem NAME [--config DIR]     from the file DIR/NAME (default {DEFAULT_DIRECTORY}/NAME), in our form or
-                                    IAXmodem's; says `ready: /dev/ttyIAX0 (cuse)` when programs may open it
+                                    IAXmodem's; says `ready: /dev/ttyIAX0 (cuse)` when programs may open it;
+                                    SIGTERM hangs up, deregisters and ends it
 
 Beginning: write {DEFAULT_DIRECTORY}/ttyIAX0
 
@@ -46,7 +48,7 @@ All keys: cusemodem(5)."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser, commands = _parser()
+    parser, commands = command_line()
     if _names_a_modem(arguments, commands):
         arguments = ["run", *arguments]
     try:
@@ -82,10 +84,11 @@ def _names_a_modem(arguments: Sequence[str], commands: Sequence[str]) -> bool:
     return False
 
 
-def _parser() -> tuple[Parser, list[str]]:
+def command_line() -> tuple[Parser, list[str]]:
+    """The parser, and the names of its commands."""
     parser = Parser(
         prog="cusemodem",
-        usage="cusemodem NAME [--config DIR] | COMMAND … | -F | -V",
+        usage="cusemodem NAME [--config DIR] [--pty] | COMMAND … | -F | -V",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -109,6 +112,11 @@ def _parser() -> tuple[Parser, list[str]]:
     run = add_command(commands, "run", _run, "run the modem NAME: the same as `cusemodem NAME`")
     run.add_argument("name", metavar="NAME", help="file name of the modem's configuration")
     _add_config(run)
+    run.add_argument(
+        "--pty",
+        action="store_true",
+        help="make the device a pty, even if the kernel has CUSE (adapter = pty)",
+    )
     check = add_command(
         commands,
         "check",
@@ -136,6 +144,10 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     config = load(find(options.name, options.config))
+    if options.pty:
+        config = dataclasses.replace(config, adapter="pty")
+    for key in config.without_effect():
+        print(f"cusemodem: {config.name}: {key} is set, but has no effect yet", file=sys.stderr)
     from cusemodem.run import run_modem  # noqa: PLC0415 - brings numba and trio
 
     return run_modem(config)

@@ -56,5 +56,5 @@ def run(_options: argparse.Namespace) -> int:
         )
         return 1
     if console.is_terminal:
-        console.print(f"{len(kernels)} kernels ready ({time.monotonic() - started:.1f} s)")
+        console.print(f"{len(kernels)} kernels ready ({time.monotonic() - started:.1f} s)", highlight=False)
     return 0

@@ -85,10 +85,26 @@ def test_name_runs_the_modem_of_that_file(directory: Path, monkeypatch: pytest.M
     for arguments in (
         ["ttyIAX0", "--config", str(directory)],
         ["--config", str(directory), "ttyIAX0"],
-        ["run", f"--config={directory}", "ttyIAX0"],
+        ["run", f"--config={directory}", "ttyIAX0", "--pty"],
     ):
         assert cli.main(arguments) == 7
     assert [getattr(config, "peername", None) for config in ran] == ["fax0"] * 3
+    assert [getattr(config, "adapter", None) for config in ran] == ["auto", "auto", "pty"]
+
+
+def test_keys_without_effect_are_named_at_the_start(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import cusemodem.run
+
+    monkeypatch.setattr(cusemodem.run, "run_modem", lambda config: 0)
+    (directory / "ttyIAX0").write_text("peername x\nrecord\nskew 5\n")
+    status, out, err = _outcome(capsys, "ttyIAX0", "--config", str(directory))
+    assert (status, out) == (0, "")
+    assert err.splitlines() == [
+        "cusemodem: ttyIAX0: record is set, but has no effect yet",
+        "cusemodem: ttyIAX0: skew is set, but has no effect yet",
+    ]
 
 
 def test_a_modem_that_is_not_configured(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
