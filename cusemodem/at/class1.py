@@ -68,6 +68,7 @@ class Class1:
         self._out = outbox
         self._report = report
         self._timer: int | None = None
+        self._block_heard = False  # this block's events have come, its tick has not
         self._listening: int | None = None  # None, V21 or a fast code
         self._flags = False  # a V.21 carrier with flags is being received
         self._tone = False  # calling or answer tone is being sent
@@ -100,6 +101,8 @@ class Class1:
 
     def event(self, event: events.Event | Timeout | Abort) -> None:
         """Take one event of the modem or the call."""
+        if not isinstance(event, Timeout | Abort):
+            self._block_heard = True
         handler = TRANSITIONS[self.state].get(type(event))
         if handler is not None:
             handler(self, event)
@@ -107,6 +110,7 @@ class Class1:
     def tick(self, silence_samples: int) -> None:
         """One block has passed; the received line has been silent for `silence_samples` at its end."""
         self._silence_samples = silence_samples
+        self._block_heard = False
         self._host_idle_samples += BLOCK
         if self._host_idle_samples >= PAUSE:
             self._after_pause = True
@@ -263,8 +267,9 @@ class Class1:
     # ------------------------------------------------------------------ common steps
 
     def _enter(self, state: State, timer: int | None = None) -> None:
+        """Go to `state` for at most `timer` samples; actions ordered now take effect with the next block."""
         self.state = state
-        self._timer = timer
+        self._timer = timer + BLOCK if timer is not None and self._block_heard else timer
         self._frame = self._burst = self._discarded = None
 
     def _finish(self, result: Result) -> None:
