@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -143,7 +144,16 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    config = load(find(options.name, options.config))
+    try:
+        path = find(options.name, options.config)
+    except ConfigError as error:
+        near = difflib.get_close_matches(options.name, command_line()[1], 1)
+        if not near:
+            raise
+        (problem,) = error.problems
+        remedy = f"{problem.text}; or did you mean the command {near[0]}?"
+        raise ConfigError([problem._replace(text=remedy)]) from None
+    config = load(path)
     if options.pty:
         config = dataclasses.replace(config, adapter="pty")
     for key in config.without_effect():

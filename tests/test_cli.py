@@ -113,6 +113,14 @@ def test_a_modem_that_is_not_configured(directory: Path, capsys: pytest.CaptureF
     assert err == f"cusemodem: {directory}/ttyIAX9: there is no such configuration; there is ttyIAX0\n"
 
 
+def test_a_mistyped_command_is_not_only_a_missing_modem(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = _outcome(capsys, "exchagne", "--config", str(directory))
+    assert status == 1
+    assert err.endswith("there is ttyIAX0; or did you mean the command exchange?\n")
+
+
 def test_a_bad_configuration_does_not_start(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (directory / "ttyIAX0").write_text("[modem]\npeername = x\nsevrer = pbx\ncodec = mp3\n")
     status, out, err = _outcome(capsys, "ttyIAX0", "--config", str(directory))
