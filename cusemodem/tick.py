@@ -102,9 +102,7 @@ class TickClock:
 
     def statistics(self) -> TickStatistics:
         """A snapshot of the counters."""
-        return TickStatistics(
-            self._n_ticks, self._n_skipped, self._correction_ppm, self._worst_lateness_s
-        )
+        return TickStatistics(self._n_ticks, self._n_skipped, self._correction_ppm, self._worst_lateness_s)
 
 
 def _clamp(ppm: float) -> float:
