@@ -10,6 +10,7 @@ from tests.bed.asterisk import Asterisk
 from tests.system import efax
 from tests.system.compare_pages import PageComparison, all_equal, compare, efax_header
 from tests.system.documents import single_strip_pages
+from tests.system.hylafax import HylaFax
 from tests.system.modem import Modem
 
 CALL_TIMEOUT_S = 300
@@ -38,7 +39,7 @@ class Outcome:
 
 
 def efax_to_asterisk(
-    modem: Modem, asterisk: Asterisk, document: Path, directory: Path, *, extension: str = "9022"
+    modem: Modem, asterisk: Asterisk, document: Path, directory: Path, *, extension: str
 ) -> Outcome:
     """Efax dials `extension`, whose ReceiveFAX writes a TIFF; it is kept as `directory`/received.tif."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -60,11 +61,11 @@ def efax_to_asterisk(
 def asterisk_to_efax(
     modem: Modem,
     asterisk: Asterisk,
-    account: str,
     document: Path,
     directory: Path,
     *,
-    extension: str = "9032",
+    account: str,
+    extension: str,
 ) -> Outcome:
     """Asterisk rings `account` and sends `document` (the bed's own) by SendFAX; efax answers the RING."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -77,6 +78,51 @@ def asterisk_to_efax(
     _, asterisk_trouble = _asterisk_outcome(asterisk, before)
     pages = compare(document, run.pages())
     name = f"{modem.kind}, Asterisk {extension} to efax"
+    return Outcome(name, time.monotonic() - started, trouble or asterisk_trouble, pages)
+
+
+def hylafax_to_asterisk(
+    modem: Modem, hylafax: HylaFax, asterisk: Asterisk, document: Path, directory: Path, *, extension: str
+) -> Outcome:
+    """Sendfax, faxq and faxsend dial `extension`; its TIFF is kept as `directory`/received.tif."""
+    directory.mkdir(parents=True, exist_ok=True)
+    before = len(asterisk.results())
+    started = time.monotonic()
+    trouble = hylafax.send(extension, document, CALL_TIMEOUT_S)
+    received, asterisk_trouble = _asterisk_outcome(asterisk, before)
+    pages: list[PageComparison] = []
+    if received:
+        kept = directory / "received.tif"
+        shutil.copy(received, kept)
+        pages = compare(document, [kept])
+    name = f"{modem.kind}, HylaFAX to Asterisk {extension}"
+    return Outcome(name, time.monotonic() - started, trouble or asterisk_trouble, pages)
+
+
+def asterisk_to_hylafax(
+    modem: Modem,
+    hylafax: HylaFax,
+    asterisk: Asterisk,
+    document: Path,
+    directory: Path,
+    *,
+    account: str,
+    extension: str,
+) -> Outcome:
+    """Asterisk rings `account`, faxgetty answers; HylaFAX's TIFF is kept as `directory`/received.tif."""
+    directory.mkdir(parents=True, exist_ok=True)
+    before = len(asterisk.results())
+    already = len(hylafax.received())
+    started = time.monotonic()
+    asterisk.originate(account, extension)
+    trouble = hylafax.wait_received(already + 1, CALL_TIMEOUT_S)
+    _, asterisk_trouble = _asterisk_outcome(asterisk, before)
+    pages: list[PageComparison] = []
+    if len(hylafax.received()) > already:
+        kept = directory / "received.tif"
+        shutil.copy(hylafax.received()[already], kept)
+        pages = compare(document, [kept])
+    name = f"{modem.kind}, Asterisk {extension} to HylaFAX"
     return Outcome(name, time.monotonic() - started, trouble or asterisk_trouble, pages)
 
 

@@ -1,6 +1,7 @@
-"""Efax and a real Asterisk fax a document to each other over a modem's device.
+"""A fax program and a real Asterisk fax a document to each other over a modem's device.
 
-usage: python -m tests.system.efax_asterisk --modem cusemodem|iaxmodem --directory DIR
+usage: python -m tests.system.through_asterisk --modem cusemodem|iaxmodem --program efax|hylafax
+           --directory DIR
            [--pages text,halftone] [--resolution standard|fine] [--lines N] [--seed N]
            [--receivers 9022,…] [--senders 9032,…] [--pty]
 
@@ -14,11 +15,19 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.bed.asterisk import HOST, AsteriskBed
 from tests.bed.guest import BED
-from tests.system.calls import Outcome, asterisk_to_efax, efax_to_asterisk
+from tests.system.calls import (
+    Outcome,
+    asterisk_to_efax,
+    asterisk_to_hylafax,
+    efax_to_asterisk,
+    hylafax_to_asterisk,
+)
 from tests.system.documents import make_document
+from tests.system.hylafax import HylaFax
 from tests.system.modem import KINDS, Account, Modem
 
 ACCOUNT = "601"
@@ -30,6 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(usage=(__doc__ or "").split("usage: ", 1)[1])
     parser.add_argument("--modem", choices=KINDS, required=True)
     parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--program", choices=("efax", "hylafax"), default="efax")
     parser.add_argument("--pages", default="text,halftone")
     parser.add_argument("--resolution", default="standard")
     parser.add_argument("--lines", type=int, default=0)
@@ -62,21 +72,40 @@ def main() -> int:
 
         receivers = list(filter(None, options.receivers.split(",")))
         senders = list(filter(None, options.senders.split(",")))
-        # iaxmodem 1.2.0 stays busy after efax's last ATH, so each direction has a modem of its own.
-        with modem() as running:
-            asterisk.wait_registered(ACCOUNT)
-            for extension in receivers:
-                place = directory / f"to-{extension}"
-                outcomes.append(efax_to_asterisk(running, asterisk, document, place, extension=extension))
-                print(outcomes[-1], flush=True)
-        with modem() as running:
-            asterisk.wait_registered(ACCOUNT)
-            for extension in senders:
-                place = directory / f"from-{extension}"
-                outcomes.append(
-                    asterisk_to_efax(running, asterisk, ACCOUNT, document, place, extension=extension)
-                )
-                print(outcomes[-1], flush=True)
+
+        def note(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            print(outcome, flush=True)
+
+        def to_asterisk(extension: str) -> dict[str, Any]:
+            place = directory / f"to-{extension}"
+            return {"document": document, "directory": place, "extension": extension}
+
+        def from_asterisk(extension: str) -> dict[str, Any]:
+            place = directory / f"from-{extension}"
+            return {
+                "document": document,
+                "directory": place,
+                "extension": extension,
+                "account": ACCOUNT,
+            }
+
+        if options.program == "efax":
+            # iaxmodem 1.2.0 stays busy after efax's last ATH, so each direction has a modem of its own.
+            with modem() as running:
+                asterisk.wait_registered(ACCOUNT)
+                for extension in receivers:
+                    note(efax_to_asterisk(running, asterisk, **to_asterisk(extension)))
+            with modem() as running:
+                asterisk.wait_registered(ACCOUNT)
+                for extension in senders:
+                    note(asterisk_to_efax(running, asterisk, **from_asterisk(extension)))
+        else:
+            with modem() as running, HylaFax(running.device, directory) as hylafax:
+                for extension in receivers:
+                    note(hylafax_to_asterisk(running, hylafax, asterisk, **to_asterisk(extension)))
+                for extension in senders:
+                    note(asterisk_to_hylafax(running, hylafax, asterisk, **from_asterisk(extension)))
     finally:
         shutil.copytree(bed.rundir / "log", directory / "asterisk", dirs_exist_ok=True)
         bed.clean()
