@@ -77,8 +77,10 @@ class CuseDevice:
             self._send()
         self._on_activity()
         self.flush()
-        # What the modem took or gave may have ended a close, which is news in turn.
-        if self.port.has_events:
+        # What the modem took has let a blocked write go on, or ended a close: news in turn.
+        for _ in range(MAX_BATCH):
+            if not self.port.has_events:
+                break
             self._on_activity()
             self.flush()
 
