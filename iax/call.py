@@ -582,7 +582,7 @@ class Call(Dialogue):
     def _send_cause(self, command: Command, cause: int, text: str, now: float) -> None:
         pairs: list[Pair] = []
         if text:
-            pairs.append((Element.CAUSE, clean_text(text).encode()[:200].decode("utf-8", "ignore")))
+            pairs.append((Element.CAUSE, text.encode()[:200].decode("utf-8", "ignore")))
         pairs.append((Element.CAUSECODE, cause))
         self.send(command, pairs, now)
 
@@ -599,6 +599,7 @@ class Call(Dialogue):
     def _end_locally(self, cause: int, text: str, now: float) -> None:
         if self.state not in _ALIVE:
             return
+        text = clean_text(text)
         if self.link.remote == 0:
             # NEW is still unanswered: no number to send HANGUP to; should an answer come yet, it gets one
             self.link.stop()

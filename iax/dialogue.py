@@ -124,9 +124,12 @@ class Dialogue:
             link.remote = frame.source
             self.desk.scheduler.remote_learned(self)
         order = link.receive(frame, now)
-        if order is Order.AHEAD and _ends_everything(frame):
-            link.skip_to(frame)
-            order = Order.IN_ORDER
+        if order is Order.AHEAD:
+            if _ends_everything(frame):
+                link.skip_to(frame)
+                order = Order.IN_ORDER
+            else:
+                link.request_missing(frame.timestamp)
         if order is Order.IN_ORDER:
             if self._linger_until is None:
                 self.handle(frame, elements, now)

@@ -162,7 +162,7 @@ class Link:
     # -- receiving
 
     def receive(self, frame: FullFrame, now: float) -> Order:
-        """Take the frame's acknowledgement and say what it is. Duplicates and gaps are answered here."""
+        """Take the frame's acknowledgement and say what it is. A duplicate is acknowledged again."""
         if not frame.is_command(Command.INVAL):
             self._acknowledged(frame.i_seq, now)
         self.last_heard = now
@@ -181,7 +181,6 @@ class Link:
             self.duplicates += 1
             self.send_unnumbered(Command.ACK, frame.timestamp)
             return Order.DUPLICATE
-        self.request_missing(frame.timestamp)
         return Order.AHEAD
 
     def skip_to(self, frame: FullFrame) -> None:

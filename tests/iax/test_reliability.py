@@ -33,6 +33,8 @@ class Side:
         order = self.link.receive(frame, now)
         if order is Order.IN_ORDER:
             self.link.acknowledge(frame)
+        elif order is Order.AHEAD:
+            self.link.request_missing(frame.timestamp)
         return order
 
 
