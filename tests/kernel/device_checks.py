@@ -135,9 +135,8 @@ def read_exactly(file: int, size: int) -> bytes:
 
 
 def expect_errno(error: int, function: Callable[..., object], *arguments: object) -> None:
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match=os.strerror(error)):
         function(*arguments)
-    assert caught.value.errno == error, f"{errno.errorcode[error]} expected, not {caught.value!r}"
 
 
 def until(condition: Callable[[], bool], seconds: float = 5) -> None:
@@ -189,7 +188,7 @@ def ended(pid: int, seconds: float = 1.0) -> int:
 
 @contextlib.contextmanager
 def alarm(seconds: float) -> Iterator[list[float]]:
-    """SIGALRM after so long, whose handler raises InterruptedError, as a program without SA_RESTART sees it."""
+    """SIGALRM after so long; its handler raises InterruptedError: no call is started again after it."""
 
     def ring(*_: object) -> None:
         raise InterruptedError(errno.EINTR, "alarm")
