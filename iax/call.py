@@ -48,7 +48,7 @@ from iax.media import JitterBuffer, MediaStatistics, Playout, Unwrapper, VoiceSe
 
 PING_INTERVAL_S = 10.0
 INVALID_GRACE_S = 2.0
-"""After INVAL for a call that is up, the peer must show within this time that it still knows the call."""
+"""After INVAL for a call, the peer must show within this time that it still knows the call."""
 MAX_CHALLENGES = 3
 """So many challenges of one call are answered: we are nobody's MD5 oracle."""
 MAX_NUMBER = 79
@@ -129,7 +129,6 @@ class Call(Dialogue):
         self._late_hangup: tuple[int, str] | None = None
         self._ping_due: float | None = None
         self._invalid_since: float | None = None
-        self._heard_at_invalid: float | None = None
         self._frames_out_of_state = 0
         self._peer_loss: int | None = None
         self._peer_jitter: int | None = None
@@ -426,11 +425,10 @@ class Call(Dialogue):
         PING."""
         if self.finished:
             return
-        if self.state is not CallState.UP:
+        if self.state is CallState.CALLING:
             self._ended(causes.INVALID_CALL_REFERENCE, "the server does not know this call", now)
         elif self._invalid_since is None:
             self._invalid_since = now
-            self._heard_at_invalid = None
             self.send(Command.PING, [], now)
 
     def handle_dead(self, now: float) -> None:
@@ -447,8 +445,8 @@ class Call(Dialogue):
     def handle_own_timer(self, now: float) -> None:
         """Send PING, or draw the consequence of INVAL."""
         if self._invalid_since is not None and now >= self._invalid_since + INVALID_GRACE_S:
-            self._invalid_since = None
-            if self._heard_at_invalid is None:
+            asked_at, self._invalid_since = self._invalid_since, None
+            if self.link.last_heard is None or self.link.last_heard <= asked_at:
                 self._ended(causes.INVALID_CALL_REFERENCE, "the server lost this call", now)
                 return
         if self._ping_due is not None and now >= self._ping_due:
@@ -506,7 +504,6 @@ class Call(Dialogue):
         self.send(Command.PONG, self._receiver_report(), now, echo=frame)
 
     def _on_pong(self, frame: FullFrame, elements: Elements, now: float) -> None:
-        self._heard_at_invalid = now
         loss = elements.number(Element.RR_LOSS)
         if loss is not None:
             self._peer_loss = loss & 0xFFFFFF

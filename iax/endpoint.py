@@ -58,6 +58,7 @@ class Drop(Enum):
     WRONG_ADDRESS = "wrong address for that call number"
     WRONG_CALL_NUMBER = "wrong source call number"
     ADDRESS_NOT_ALLOWED = "new call from an address that is not allowed"
+    NUMBER_IN_USE = "new call with the call number of another"
     NOT_AN_OPENING = "no destination call number, and not a frame that may open a dialogue"
     NO_REGISTRAR = "registration request, but this is not a server"
     NO_ROOM = "too many dialogues"
@@ -321,7 +322,13 @@ class Endpoint:
             if known.opening == opening:
                 known.receive(frame, elements, now)  # repeated: our answer got lost, or is on its way
                 return
-            self._supersede(known, now)
+            if isinstance(known, Call) and not known.finished:
+                # has the peer restarted, or is this forged? The call will ask; a true NEW will be repeated
+                self._drops[Drop.NUMBER_IN_USE] += 1
+                known.handle_invalid(now)
+                return
+            known.link.stop()
+            self._free(known, now)
         self._open(frame, elements, addr, opening, now)
 
     def _open(self, frame: FullFrame, elements: Elements, addr: Address, opening: bytes, now: float) -> None:
@@ -371,14 +378,6 @@ class Endpoint:
             registrant.start(frame, elements, now)
         link.acknowledge(frame)
         self.reschedule(dialogue)
-
-    def _supersede(self, known: Dialogue, now: float) -> None:
-        # the peer has forgotten the old dialogue (a restart), since it uses its number for a new one
-        if not known.finished:
-            known.link.stop()
-            known.handle_dead(now)
-        known.link.stop()
-        self._free(known, now)
 
     def _account_of(self, elements: Elements) -> Account | None:
         return None if self._accounts is None else self._accounts.get(elements.text(Element.USERNAME))

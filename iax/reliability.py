@@ -76,7 +76,7 @@ class Link:
         self.frames_resent = 0
         self.duplicates = 0
         self.last_heard: float | None = None
-        """When the last valid frame came."""
+        """When the last frame came that shows that the peer knows this dialogue."""
         self._outbox = outbox
         self._pending: deque[_Pending] = deque()
         self._last_timestamp = 0
@@ -163,8 +163,9 @@ class Link:
 
     def receive(self, frame: FullFrame, now: float) -> Order:
         """Take the frame's acknowledgement and say what it is. A duplicate is acknowledged again."""
-        if not frame.is_command(Command.INVAL):
-            self._acknowledged(frame.i_seq, now)
+        if frame.is_command(Command.INVAL):
+            return Order.UNNUMBERED
+        self._acknowledged(frame.i_seq, now)
         self.last_heard = now
         if frame.unnumbered:
             if frame.is_command(Command.VNAK):

@@ -80,6 +80,18 @@ class RawPeer:
             self.endpoint.handle_timer(self.now)
         self.now = end
 
+    def may_be_forged(self, datagram: bytes) -> bool:
+        """Say whether DATAGRAM is none that the true server could send for the dialogue, bit for bit.
+
+        An attacker who writes the server's address, port and both call numbers right is beyond what IAX2 can
+        tell apart without encryption; so is one who forges minis with the right number.
+        """
+        mine = self.number.to_bytes(2, "big")
+        if datagram[:2] in (mine, b"\0\0"):
+            return False
+        full = (0x8000 | self.number).to_bytes(2, "big")
+        return datagram[:2] != full or int.from_bytes(datagram[2:4], "big") & 0x7FFF != self.theirs
+
     def events(self) -> list[Event]:
         return self.endpoint.events()
 

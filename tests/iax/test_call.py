@@ -363,6 +363,7 @@ class TestInACall:
         call = peer.up()
         peer.send(Command.INVAL)
         assert peer.commands() == [(IAX, Command.PING)]
+        peer.now += 0.01
         peer.send(Command.PONG)
         peer.wait(3)
         assert call.state is CallState.UP
@@ -502,14 +503,28 @@ class TestCalledIn:
         assert peer.events() == []
         assert peer.endpoint.statistics().calls == 1
 
-    def test_a_new_call_with_an_old_number_ends_the_old_call(self) -> None:
+    def test_a_new_call_with_an_old_number_ends_the_old_call_unless_the_peer_still_knows_it(self) -> None:
         peer, call = self.offered()
-        peer.now += 60
-        peer.o_seq = 0
-        peer.send(Command.NEW, *self.NEW, destination=0, i_seq=0)
-        ended, incoming = peer.events()
+        call.ringing(peer.now)
+        call.answer(peer.now)
+        peer.got()
+        peer.now += 5
+        new = {"destination": 0, "o_seq": 0, "i_seq": 0}
+        peer.send(Command.NEW, *self.NEW, **new)
+        (ping,) = peer.got()
+        assert ping.is_command(Command.PING)
+        peer.now += 0.01
+        peer.send(Command.PONG, timestamp=ping.timestamp)  # so it was forged
+        peer.wait(3)
+        assert call.state is CallState.UP
+        peer.got()
+        peer.send(Command.NEW, *self.NEW, **new)
+        peer.wait(2.1)  # no PONG: the peer did restart
+        (ended,) = peer.events()
         assert isinstance(ended, CallEnded)
-        assert ended.call is call
+        assert (ended.call, ended.cause) == (call, 81)
+        peer.send(Command.NEW, *self.NEW, **new, retransmitted=True)
+        (incoming,) = peer.events()
         assert isinstance(incoming, IncomingCall)
         assert peer.endpoint.statistics().calls == 1
 

@@ -1,0 +1,331 @@
+"""Admission, matching, bounds and fuzz: what a stranger, a forger or a broken program can do."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iax import CallEnded, CallState, Endpoint, IncomingCall, PeerConfig
+from iax.auth import CALL_TOKEN_LIFE_S, CallTokens
+from iax.elements import Element, encode
+from iax.endpoint import MAX_CALL_NUMBER, QUARANTINE_S, STATELESS_REPLIES_PER_S, Drop
+from iax.frames import STATELESS_CALL_NUMBER, Command, FrameType, FullFrame, MiniFrame, decode_untrusted
+from tests.iax.rawpeer import SERVER, RawPeer, elements
+
+STRANGER = ("203.0.113.66", 4569)
+NEW = ((Element.VERSION, 2), (Element.CALLED_NUMBER, "101"), (Element.FORMAT, 4), (Element.CAPABILITY, 4))
+
+
+def accepting(**options: object) -> RawPeer:
+    return RawPeer(Endpoint(random.Random(1), accept_from=[SERVER[0]], **options))  # type: ignore[arg-type]
+
+
+class TestAdmission:
+    def test_calls_come_from_allowed_addresses_only(self) -> None:
+        peer = accepting()
+        peer.send(Command.NEW, *NEW, destination=0)
+        (event,) = peer.events()
+        assert isinstance(event, IncomingCall)
+        stranger = RawPeer(peer.endpoint, STRANGER)
+        stranger.send(Command.NEW, *NEW, destination=0)
+        assert (
+            stranger.endpoint.datagrams_to_send()[1:] == []
+        )  # only the ACK to the first: no answer for strangers
+        assert stranger.events() == []
+        assert peer.dropped() == {Drop.ADDRESS_NOT_ALLOWED.value: 1}
+
+    def test_an_address_may_be_tied_to_its_port(self) -> None:
+        peer = RawPeer(Endpoint(random.Random(1), accept_from=[SERVER]), (SERVER[0], 9999))
+        peer.send(Command.NEW, *NEW, destination=0)
+        assert peer.events() == []
+        assert peer.dropped() == {Drop.ADDRESS_NOT_ALLOWED.value: 1}
+
+    def test_registering_allows_the_server_to_call(self) -> None:
+        peer = RawPeer(Endpoint(random.Random(1)))
+        peer.send(Command.NEW, *NEW, destination=0)
+        assert peer.events() == []
+        peer.endpoint.register(peer.config, peer.now)
+        peer.endpoint.datagrams_to_send()
+        peer.send(Command.NEW, *NEW, destination=0, source=77, o_seq=0)
+        assert len(peer.events()) == 1
+
+    def test_beyond_the_limit_calls_are_refused_without_state(self) -> None:
+        peer = accepting(max_incoming=2)
+        for n in range(5):
+            peer.send(Command.NEW, *NEW, destination=0, source=100 + n, o_seq=0)
+        rejects = [frame for frame in peer.got() if frame.is_command(Command.REJECT)]
+        assert [frame.source for frame in rejects] == [STATELESS_CALL_NUMBER] * 3
+        assert [frame.destination for frame in rejects] == [102, 103, 104]
+        assert elements(rejects[0]).number(Element.CAUSECODE) == 42
+        assert len(peer.events()) == 2
+        assert peer.endpoint.statistics().dialogues == 2
+
+    def test_registrations_are_for_servers(self) -> None:
+        peer = accepting()
+        peer.send(Command.REGREQ, (Element.USERNAME, "101"), destination=0)
+        assert peer.got() == []
+        assert peer.dropped() == {Drop.NO_REGISTRAR.value: 1}
+
+    def test_poke_is_answered_without_state_to_anyone(self) -> None:
+        peer = RawPeer(Endpoint(random.Random(1)), STRANGER)
+        peer.send(Command.POKE, destination=0, timestamp=77, payload=bytes.fromhex("360a") + b"0123456789")
+        (pong,) = peer.got()
+        assert pong.is_command(Command.PONG)
+        assert (pong.destination, pong.timestamp, pong.payload) == (peer.number, 77, b"")
+        assert peer.endpoint.statistics().dialogues == 0
+
+    def test_answers_to_strangers_are_limited(self) -> None:
+        peer = RawPeer(Endpoint(random.Random(1)), STRANGER)
+        for _ in range(5 * STATELESS_REPLIES_PER_S):
+            peer.send(Command.POKE, destination=0)
+        assert len(peer.got()) == STATELESS_REPLIES_PER_S
+        assert peer.dropped() == {Drop.REPLY_LIMIT.value: 4 * STATELESS_REPLIES_PER_S}
+        peer.now += 1
+        peer.send(Command.POKE, destination=0)
+        assert len(peer.got()) == 1
+
+    @pytest.mark.parametrize(
+        "command", [Command.ACK, Command.INVAL, Command.VNAK, Command.HANGUP, Command.ACCEPT]
+    )
+    def test_nothing_else_opens_a_dialogue(self, command: Command) -> None:
+        peer = accepting()
+        peer.send(command, destination=0)
+        assert peer.got() == []
+        assert peer.dropped() == {Drop.NOT_AN_OPENING.value: 1}
+
+
+class TestCallTokens:
+    def test_a_token_is_good_for_its_address_and_time_only(self) -> None:
+        tokens = CallTokens(random.Random(1))
+        token = tokens.make(SERVER, 1000.0)
+        assert tokens.valid_untrusted(token, SERVER, 1000.0)
+        assert tokens.valid_untrusted(token, SERVER, 1000.0 + CALL_TOKEN_LIFE_S)
+        assert not tokens.valid_untrusted(token, SERVER, 1000.1 + CALL_TOKEN_LIFE_S)
+        assert not tokens.valid_untrusted(token, SERVER, 990.0)
+        assert not tokens.valid_untrusted(token, STRANGER, 1000.0)
+        assert not tokens.valid_untrusted(token, (SERVER[0], 4570), 1000.0)
+        assert not CallTokens(random.Random(2)).valid_untrusted(token, SERVER, 1000.0)
+
+    @given(st.binary(max_size=64))
+    def test_no_other_token_is_good(self, token: bytes) -> None:
+        assert not CallTokens(random.Random(1)).valid_untrusted(token, SERVER, 1000.0)
+
+    def test_state_comes_after_the_token(self) -> None:
+        peer = accepting(demand_call_token=True)
+        peer.send(Command.NEW, *NEW, (Element.CALLTOKEN, b""), destination=0)
+        (demand,) = peer.got()
+        assert demand.is_command(Command.CALLTOKEN)
+        assert (demand.source, demand.o_seq, demand.i_seq) == (STATELESS_CALL_NUMBER, 0, 1)
+        assert peer.endpoint.statistics().dialogues == 0
+        token = elements(demand).raw(Element.CALLTOKEN)
+        peer.send(Command.NEW, *NEW, (Element.CALLTOKEN, token), destination=0, o_seq=0, i_seq=0)
+        assert len(peer.events()) == 1
+        # the first NEW, doubled by the network, must not disturb the call
+        peer.send(Command.NEW, *NEW, (Element.CALLTOKEN, b""), destination=0, o_seq=0, i_seq=0)
+        assert peer.events() == []
+        assert peer.endpoint.statistics().calls == 1
+
+    def test_a_caller_that_knows_no_tokens_is_refused(self) -> None:
+        peer = accepting(demand_call_token=True)
+        peer.send(Command.NEW, *NEW, destination=0)
+        (reject,) = peer.got()
+        assert reject.is_command(Command.REJECT)
+        assert peer.endpoint.statistics().dialogues == 0
+
+
+class TestMatching:
+    """A forged frame needs the address, the port and both call numbers."""
+
+    @pytest.mark.parametrize(
+        "command", [Command.HANGUP, Command.REJECT, Command.INVAL, Command.VNAK, Command.ACK]
+    )
+    @pytest.mark.parametrize("wrong", ["host", "port", "source", "destination"])
+    def test_forged_full_frames(self, command: Command, wrong: str) -> None:
+        peer = RawPeer()
+        call = peer.up()
+        call.send_dtmf("1", peer.now)
+        peer.got()
+        forger = RawPeer(peer.endpoint)
+        forger.theirs, forger.o_seq, forger.i_seq, forger.now = peer.theirs, peer.o_seq, 200, peer.now
+        if wrong == "host":
+            forger.address = (STRANGER[0], SERVER[1])
+        elif wrong == "port":
+            forger.address = (SERVER[0], SERVER[1] + 1)
+        elif wrong == "source":
+            forger.number += 1
+        else:
+            forger.theirs = forger.theirs + 1 & MAX_CALL_NUMBER or 2
+        forger.send(command)
+        assert call.state is CallState.UP
+        assert peer.endpoint.datagrams_to_send() == []
+        assert peer.events() == []
+        reason = {
+            "host": Drop.WRONG_ADDRESS,
+            "port": Drop.WRONG_ADDRESS,
+            "source": Drop.WRONG_CALL_NUMBER,
+            "destination": Drop.NO_DIALOGUE,
+        }[wrong]
+        assert peer.dropped() == {reason.value: 1}
+
+    def test_forged_minis(self) -> None:
+        peer = RawPeer()
+        call = peer.up()
+        peer.send(4, type_=FrameType.VOICE, payload=b"\xff" * 160)
+        for address, number in ((STRANGER, peer.number), (SERVER, peer.number + 1)):
+            peer.endpoint.receive(MiniFrame(number, 40, b"\x01" * 160).encode(), address, peer.now)
+        assert call.statistics().media.frames_received == 1
+        assert peer.dropped() == {Drop.NO_DIALOGUE.value: 2}
+
+    def test_nothing_is_answered_with_inval(self) -> None:
+        peer = RawPeer()
+        for command in Command:
+            peer.send(command, destination=1234)
+        assert peer.got() == []
+
+    def test_trunk_frames_reach_their_calls(self) -> None:
+        peer = RawPeer()
+        call = peer.up()
+        peer.send(4, type_=FrameType.VOICE, payload=b"\xff" * 160, timestamp=100)
+        head = bytes.fromhex("0000 0101 00000000")
+        entry = (
+            bytes.fromhex("00a0") + peer.number.to_bytes(2, "big") + (120).to_bytes(2, "big") + b"\x01" * 160
+        )
+        other = bytes.fromhex("0001 0777 0000 01")
+        peer.endpoint.receive(head + entry + other, SERVER, peer.now)
+        head = bytes.fromhex("0000 0100") + (140).to_bytes(4, "big")
+        entry = peer.number.to_bytes(2, "big") + bytes.fromhex("00a0") + b"\x02" * 160
+        peer.endpoint.receive(head + entry, SERVER, peer.now)
+        heard = [call.receive_audio()[0][0] for _ in range(4)]
+        assert [octet for octet in heard if octet != 0xFF] == [1, 2]
+        assert peer.dropped() == {Drop.NO_DIALOGUE.value: 1}
+
+
+class TestCallNumbers:
+    def test_are_random_distinct_and_not_small(self) -> None:
+        endpoint = Endpoint(random.Random(4))
+        peer = PeerConfig(SERVER, "101", "x")
+        numbers = [endpoint.call(peer, "1", 0.0).link.local for _ in range(500)]
+        assert len(set(numbers)) == 500
+        assert all(2 <= number <= MAX_CALL_NUMBER for number in numbers)
+        assert sorted(numbers) != numbers
+
+    def test_rest_for_a_minute(self) -> None:
+        class Few(random.Random):
+            def randint(self, a: int, b: int) -> int:
+                return a + super().randrange(3)
+
+        peer = RawPeer(Endpoint(Few(1)))
+        call = peer.endpoint.call(peer.config, "1", peer.now)
+        first = call.link.local
+        call.hangup(peer.now)
+        peer.wait(11)
+        assert peer.endpoint.statistics().dialogues == 0
+        others = {peer.endpoint.call(peer.config, "1", peer.now).link.local for _ in range(2)}
+        assert first not in others
+        peer.wait(QUARANTINE_S)
+        peer.endpoint.handle_timer(peer.now)
+        assert peer.endpoint.call(peer.config, "1", peer.now).link.local == first
+
+
+def spoil(rng: random.Random, datagram: bytes) -> bytes:
+    """A datagram cut, lengthened or with some octets changed."""
+    octets = bytearray(datagram)
+    for _ in range(rng.randrange(1, 4)):
+        kind = rng.randrange(3)
+        if kind == 0:
+            del octets[rng.randrange(len(octets) + 1) :]
+        elif kind == 1 and octets:
+            octets[rng.randrange(len(octets))] = rng.randrange(256)
+        else:
+            octets += rng.randbytes(rng.randrange(8))
+    return bytes(octets)
+
+
+class TestFuzz:
+    """Whatever arrives, nothing is raised and no table grows."""
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.lists(st.binary(max_size=64), max_size=20))
+    def test_garbage(self, datagrams: list[bytes]) -> None:
+        endpoint = Endpoint(random.Random(1), accept_from=[SERVER])
+        for datagram in datagrams:
+            endpoint.receive(datagram, SERVER, 1000.0)
+        endpoint.handle_timer(1100.0)
+        assert endpoint.statistics().datagrams_received == len(datagrams)
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.one_of(st.just(FrameType.IAX), st.integers(0, 20)),
+                st.integers(0, 63),
+                st.integers(0, 255),
+                st.integers(0, 255),
+                st.integers(0, 0xFFFFFFFF),
+                st.lists(st.tuples(st.integers(0, 60), st.binary(max_size=20)), max_size=5),
+            ),
+            max_size=30,
+        )
+    )
+    def test_frames_of_the_right_call_with_anything_in_them(self, frames: list) -> None:  # type: ignore[type-arg]
+        peer = RawPeer()
+        call, _ = peer.called()
+        for type_, subclass, o_seq, i_seq, timestamp, pairs in frames:
+            payload = b"".join(bytes([number, len(data)]) + data for number, data in pairs)
+            peer.now += 0.01
+            peer.send(subclass, type_=type_, payload=payload, o_seq=o_seq, i_seq=i_seq, timestamp=timestamp)
+            peer.endpoint.handle_timer(peer.now)
+        assert len([event for event in peer.events() if isinstance(event, CallEnded)]) <= 1
+        assert len(call.receive_audio()[0]) in (160, 320)
+        assert peer.endpoint.statistics().dialogues == 1
+
+    @pytest.mark.parametrize("seed", range(2))
+    def test_a_call_survives_a_flood(self, seed: int) -> None:
+        """1000 spoiled datagrams a second, from the server's own address and others, for ten seconds."""
+        rng = random.Random(seed)
+        peer = RawPeer(Endpoint(random.Random(seed), accept_from=[SERVER], max_incoming=3))
+        call = peer.up()
+        real = [
+            frame.encode()
+            for frame in (
+                FullFrame(peer.number, 0, 1, 0, 0, FrameType.IAX, Command.NEW, encode(NEW)),
+                FullFrame(peer.number, peer.theirs + 1, 5, 2, 2, FrameType.IAX, Command.HANGUP),
+                FullFrame(peer.number + 1, peer.theirs, 5, 2, 2, FrameType.IAX, Command.INVAL),
+                FullFrame(9, 0, 1, 0, 0, FrameType.IAX, Command.POKE),
+                MiniFrame(peer.number + 1, 100, bytes(160)),
+            )
+        ]
+        real.append(bytes.fromhex("0000 0101 00000000 00a0 1388 0000") + bytes(160))
+        heard = []
+        peer.send(4, type_=FrameType.VOICE, payload=bytes([1]) * 160, timestamp=0)
+        for n in range(1, 500):
+            for _ in range(20):
+                datagram = (
+                    spoil(rng, rng.choice(real)) if rng.random() < 0.8 else rng.randbytes(rng.randrange(80))
+                )
+                address = rng.choice([SERVER, STRANGER, (SERVER[0], rng.randrange(65536))])
+                if address == SERVER and not peer.may_be_forged(datagram):
+                    continue
+                peer.endpoint.receive(datagram, address, peer.now)
+            peer.mini(n * 20, bytes([1 + n % 200]) * 160)
+            heard.append(call.receive_audio())
+            call.send_audio(b"\xff" * 160, peer.now)
+            peer.now += 0.02
+            peer.endpoint.handle_timer(peer.now)
+            for datagram, _ in peer.endpoint.datagrams_to_send():
+                frame = decode_untrusted(datagram)
+                if isinstance(frame, FullFrame) and not frame.unnumbered and frame.destination == peer.number:
+                    peer.i_seq = frame.o_seq + 1 & 0xFF
+                    peer.send(Command.ACK)
+        assert call.state is CallState.UP
+        first = next(at for at, (payload, _) in enumerate(heard) if payload[0] != 0xFF)
+        octets = [payload[0] for payload, _ in heard[first:]]
+        assert len(octets) > 490
+        assert octets == [1 + n % 200 for n in range(len(octets))]
+        assert not any(lost for _, lost in heard)
+        assert peer.endpoint.statistics().dialogues <= 4
+        assert all(isinstance(event, IncomingCall) for event in peer.events())
+        assert sum(peer.dropped().values()) > 1000
