@@ -50,13 +50,39 @@ class CuseDevice:
         self._view = memoryview(self._buffer)
         # Around the wait for requests; its deadline is the port's next timer.
         self._sleep: trio.CancelScope | None = None
+        self._settling = False
 
     def flush(self) -> None:
-        """The modem changed the port: answer waiting reads, wake sleepers in poll. Never blocks."""
-        self._channel.service(trio.current_time())
-        self._send()
+        """The modem may have changed the port: answer waiting reads, wake sleepers in poll.
+
+        Never blocks, and costs next to nothing when nothing changed. What follows at the host's end (a
+        blocked write goes on, files are hung up) is told by ``on_activity``.
+        """
+        if self.port.take_changed():
+            self._settle()
+
+    def _settle(self, *, host_acted: bool = False) -> None:
+        """Let changes through in both directions until there is nothing new."""
+        if self._settling:
+            return
+        self._settling = True
+        try:
+            if host_acted:
+                self._on_activity()
+            self._service()
+            for _ in range(MAX_BATCH):
+                if not self.port.has_events:
+                    break
+                self._on_activity()
+                self._service()
+        finally:
+            self._settling = False
         if self._sleep is not None:
             self._sleep.deadline = self._deadline()
+
+    def _service(self) -> None:
+        self._channel.service(trio.current_time())
+        self._send()
 
     async def serve(self) -> None:
         """Answer the kernel until cancelled. Raises :class:`DeviceError` when it takes the device away."""
@@ -75,14 +101,7 @@ class CuseDevice:
                 break
             channel.receive(self._view[:size], now)
             self._send()
-        self._on_activity()
-        self.flush()
-        # What the modem took has let a blocked write go on, or ended a close: news in turn.
-        for _ in range(MAX_BATCH):
-            if not self.port.has_events:
-                break
-            self._on_activity()
-            self.flush()
+        self._settle(host_acted=True)
 
     def _deadline(self) -> float:
         due = self._channel.next_timer()

@@ -90,6 +90,7 @@ class Port:
         self._open_count = 0
         self._carrier_lost = False
         self._events: list[PortEvent] = []
+        self._changed = False
 
     # The modem's side
 
@@ -118,7 +119,9 @@ class Port:
         if self.output_stopped:
             return b""
         data = self.to_modem.take(max_bytes)
-        self.counts["bytes_to_modem"] += len(data)
+        if data:
+            self.counts["bytes_to_modem"] += len(data)
+            self._changed = True
         return data
 
     def put_input(self, data: bytes) -> int:
@@ -130,7 +133,9 @@ class Port:
             self.counts["bytes_unheard"] += len(data)
             return len(data)
         taken = self.to_host.put(data)
-        self.counts["bytes_to_host"] += taken
+        if taken:
+            self.counts["bytes_to_host"] += taken
+            self._changed = True
         return taken
 
     def set_lines(
@@ -143,10 +148,11 @@ class Port:
     ) -> None:
         """Drive the lines that are given. DCD going off is a lost carrier: see :meth:`hang_up`."""
         for line, on in ((TIOCM_RI, ri), (TIOCM_CTS, cts), (TIOCM_DSR, dsr)):
-            if on is not None:
-                self.lines.set_modem_line(line, on)
-        if dcd is not None and self.lines.set_modem_line(TIOCM_CD, dcd) and not dcd:
-            self._carrier_lost = True
+            if on is not None and self.lines.set_modem_line(line, on):
+                self._changed = True
+        if dcd is not None and self.lines.set_modem_line(TIOCM_CD, dcd):
+            self._changed = True
+            self._carrier_lost |= not dcd
 
     def hang_up(self) -> None:
         """The carrier is lost, whether or not DCD showed it: unless CLOCAL, the open files are dead from now
@@ -155,7 +161,7 @@ class Port:
         Readers get 0, writers EIO, poll HUP; files opened later work.
         """
         self.lines.set_modem_line(TIOCM_CD, False)
-        self._carrier_lost = True
+        self._carrier_lost = self._changed = True
 
     def events(self) -> list[PortEvent]:
         """What the host did since the last call, oldest first."""
@@ -189,6 +195,11 @@ class Port:
     def carrier(self) -> bool:
         """DCD."""
         return self.lines.is_on(TIOCM_CD)
+
+    def take_changed(self) -> bool:
+        """Whether the modem changed anything since the last call; if not, there is nothing to tell."""
+        changed, self._changed = self._changed, False
+        return changed
 
     def take_carrier_loss(self) -> bool:
         """Whether the carrier was lost since the last call."""

@@ -59,16 +59,43 @@ class PtyDevice:
         self._on_activity = on_activity
         self._open = False
         self._had_speed = True
+        self._settling = False
         self._inotify = _inotify()
         self._epoll = select.epoll()
         if self._inotify is not None:
             self._epoll.register(self._inotify, select.EPOLLIN)
         self._master = -1
         self._slave_path = ""
-        self._make_pty()
+        try:
+            self._make_pty()
+        except BaseException:
+            self.close()
+            raise
 
     def flush(self) -> None:
-        """The modem changed the port: pass its bytes on, hang up if the carrier was lost. Never blocks."""
+        """The modem may have changed the port: pass its bytes on, hang up if the carrier was lost.
+
+        Never blocks, and costs next to nothing when nothing changed. A hang-up is told by ``on_activity``.
+        """
+        if self.port.take_changed():
+            self._settle()
+
+    def _settle(self, *, host_acted: bool = False) -> None:
+        """Let changes through in both directions until there is nothing new."""
+        if self._settling:
+            return
+        self._settling = True
+        try:
+            if host_acted:
+                self._on_activity()
+            self._service()
+            if self.port.has_events:
+                self._on_activity()
+                self._service()
+        finally:
+            self._settling = False
+
+    def _service(self) -> None:
         if self._open:
             self._look_at_settings()
         if self.port.take_carrier_loss() and self._open and not self._settings_flag(termios.CLOCAL):
@@ -90,7 +117,8 @@ class PtyDevice:
         self._epoll.close()
         if self._inotify is not None:
             os.close(self._inotify)
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
 
     def _interval_s(self) -> float:
         if self._open:
@@ -108,20 +136,17 @@ class PtyDevice:
             return
         self._look_at_settings()
         closed = self._read()
-        self._on_activity()
+        self._settle(host_acted=True)
         for _ in range(MAX_BATCH):
-            if not hung_up or closed or not self.port.to_modem.room:
+            if not hung_up or closed or not self._open or not self.port.to_modem.room:
                 break
             closed = self._read()
-            self._on_activity()
+            self._settle(host_acted=True)
         # A modem that takes no more in the middle of a page shall hang up now, not after the page.
-        if closed or (hung_up and not self.port.to_modem.room):
+        if self._open and (closed or (hung_up and not self.port.to_modem.room)):
             self.port.flush_output()
             self._closed()
-        self.flush()
-        if self.port.has_events:
-            self._on_activity()
-            self._write()
+        self._settle()
 
     def _make_pty(self) -> None:
         """A new pty with a serial port's settings, behind the link; nobody has it open."""

@@ -158,6 +158,7 @@ async def test_a_lost_carrier_hangs_up_unless_clocal(tmp_path: Path) -> None:
         assert poller.poll(0)[0][1] & select.POLLHUP
         assert modem.port.open_count == 0
         assert not modem.port.dtr
+        assert modem.events[-2:] == [Closed(), DtrDropped()], "told at once, without an activity of the host"
         os.close(host)
 
         host = open_raw(tmp_path / "m")
@@ -230,6 +231,17 @@ async def test_the_link_replaces_a_stale_one_but_no_file(tmp_path: Path) -> None
     with pytest.raises(DeviceError, match=r"No such file or directory.*choose a device path"):
         async with modem_on_pty(tmp_path / "nowhere" / "m"):
             pass
+
+
+async def test_failures_leave_no_descriptor(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (of this process, and nothing waits)
+    for _ in range(3):
+        with pytest.raises(DeviceError):
+            async with modem_on_pty(tmp_path / "nowhere" / "m"):
+                pass
+        async with modem_on_pty(tmp_path / "m"):
+            pass
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 async def test_errors_of_the_block_come_out_bare(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def alarm(seconds: float) -> Iterator[list[float]]:
     """SIGALRM after so long; its handler raises InterruptedError: no call is started again after it."""
 
     def ring(*_: object) -> None:
-        raise InterruptedError(errno.EINTR, "alarm")
+        raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
 
     before = signal.signal(signal.SIGALRM, ring)
     start = time.monotonic()

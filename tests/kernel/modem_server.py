@@ -96,9 +96,6 @@ async def main(name: str) -> None:
                 answer = modem.obey(json.loads(line))
                 modem.on_activity()
                 device.flush()
-                while modem.port.has_events:
-                    modem.on_activity()
-                    device.flush()
                 print(json.dumps(answer), flush=True)
 
 
