@@ -13,7 +13,7 @@ from tests.system.documents import single_strip_pages
 from tests.system.hylafax import HylaFax
 from tests.system.modem import Modem
 
-CALL_TIMEOUT_S = 300
+CALL_TIMEOUT_S = 180
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ def asterisk_to_hylafax(
     directory.mkdir(parents=True, exist_ok=True)
     before = len(asterisk.results())
     already = len(hylafax.received())
+    hylafax.wait_idle()
     started = time.monotonic()
     asterisk.originate(account, extension)
     trouble = hylafax.wait_received(already + 1, CALL_TIMEOUT_S)

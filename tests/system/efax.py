@@ -51,7 +51,11 @@ def receive(device: Path, directory: Path, *, ring_timeout_s: float = 60) -> Efa
     with open_modem(device) as modem:
         wait_for_ring(modem, ring_timeout_s)
         pattern = directory / "page"
-        return _start(device, ["-l", "+1 555 0199", "-r", str(pattern)], directory, "receive", pattern)
+        run = _start(device, ["-l", "+1 555 0199", "-r", str(pattern)], directory, "receive", pattern)
+        # The last close of a port with HUPCL drops DTR: leave only when efax has the port, as a getty does.
+        while run.process.poll() is None and b"opened" not in run.log.read_bytes():
+            time.sleep(0.01)
+        return run
 
 
 @contextmanager

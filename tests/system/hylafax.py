@@ -55,7 +55,7 @@ class HylaFax:
                     command, cwd=SPOOL, stdin=subprocess.DEVNULL, stdout=log, stderr=log
                 )
             self._processes.append(process)
-        self._wait_for(lambda: "Running and idle" in self.status(), 60, "faxgetty is not idle")
+        self.wait_idle()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,6 +71,10 @@ class HylaFax:
                 if file.is_file():
                     (self._directory / f"hylafax-{kind}-{file.name}").write_bytes(file.read_bytes())
         subprocess.run(["umount", SPOOL / "etc"], check=False)
+
+    def wait_idle(self) -> None:
+        """Return when faxgetty has the modem and waits for calls."""
+        self._wait_for(lambda: "Running and idle" in self.status(), 60, "faxgetty is not idle")
 
     def status(self) -> str:
         """What faxgetty says of the modem, as faxstat shows it."""

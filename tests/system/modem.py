@@ -25,21 +25,29 @@ class Account:
 class Modem:
     """One modem process; `with` starts it and ends it by SIGTERM.
 
-    kind: of KINDS. device: such as ttyIAX0. local_port: the UDP port that it uses.
-    directory: for its configuration and log. pty: cusemodem without CUSE.
+    kind: of KINDS. device: such as /dev/ttyIAX0. local_port: the UDP port that it uses.
+    directory: for its configuration and log. adapter: cuse or pty, for cusemodem; empty: IAXmodem's
+    form of the configuration, which cusemodem takes as it is, and the adapter that it finds.
     """
 
     def __init__(
-        self, kind: str, device: str, account: Account, local_port: int, directory: Path, *, pty: bool = False
+        self,
+        kind: str,
+        device: Path,
+        account: Account,
+        local_port: int,
+        directory: Path,
+        *,
+        adapter: str = "",
     ) -> None:
         self.kind = kind
-        self.name = device
-        self.device = Path("/dev") / device
-        self.log = directory / f"{device}.log"
-        self._directory = directory / f"etc-{device}"
+        self.name = device.name
+        self.device = device
+        self.log = directory / f"{self.name}.log"
+        self._directory = directory / f"etc-{self.name}"
         self._account = account
         self._local_port = local_port
-        self._pty = pty
+        self._adapter = adapter
         self._process: subprocess.Popen[bytes] | None = None
         self.ready_s = 0.0
 
@@ -90,28 +98,41 @@ class Modem:
             if key in ("VmRSS", "VmHWM")
         }
 
-    def _settings(self) -> str:
-        # IAXmodem's own form: both programs read it.
+    def _settings(self) -> dict[str, str]:
         account = self._account
-        return (
-            f"device\t\t{self.device}\nowner\t\tuucp:uucp\nmode\t\t660\nport\t\t{self._local_port}\n"
-            f"refresh\t\t60\nserver\t\t{account.server}:{account.port}\npeername\t{account.name}\n"
-            f"secret\t\t{account.secret}\ncidname\t\tBed Modem\ncidnumber\t{account.name}\ncodec\t\tslinear\n"
-        )
+        settings = {
+            "device": str(self.device),
+            "port": str(self._local_port),
+            "refresh": "60",
+            "server": f"{account.server}:{account.port}",
+            "peername": account.name,
+            "secret": account.secret,
+            "cidname": "Bed Modem",
+            "cidnumber": account.name,
+            "codec": "slinear",
+        }
+        if os.geteuid() == 0:
+            settings |= {"owner": "uucp:uucp", "mode": "660"}
+        return settings
+
+    def _iaxmodem_form(self) -> str:
+        return "".join(f"{key}\t{value}\n" for key, value in self._settings().items())
+
+    def _our_form(self) -> str:
+        settings = self._settings() | {"adapter": self._adapter}
+        return "[modem]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items())
 
     def _iaxmodem(self) -> list[str]:
         configuration = Path("/etc/iaxmodem")  # fixed at its compile time
         configuration.mkdir(exist_ok=True)
-        (configuration / self.name).write_text(self._settings())
+        (configuration / self.name).write_text(self._iaxmodem_form())
         return ["iaxmodem", self.name]
 
     def _cusemodem(self) -> list[str]:
-        (self._directory / self.name).write_text(self._settings())
+        form = self._our_form() if self._adapter else self._iaxmodem_form()
+        (self._directory / self.name).write_text(form)
         program = Path(sys.executable).parent / "cusemodem"
-        command = [str(program), self.name, "--config", str(self._directory)]
-        if self._pty:
-            command.append("--pty")
-        return command
+        return [str(program), self.name, "--config", str(self._directory)]
 
     def _wait_ready(self, timeout_s: float) -> None:
         assert self._process is not None

@@ -3,7 +3,7 @@
 usage: python -m tests.system.through_asterisk --modem cusemodem|iaxmodem --program efax|hylafax
            --directory DIR
            [--pages text,halftone] [--resolution standard|fine] [--lines N] [--seed N]
-           [--receivers 9022,…] [--senders 9032,…] [--pty]
+           [--receivers 9022,…] [--senders 9032,…] [--adapter cuse|pty]
 
 For a machine with /dev/cuse, or a guest of uml-run. Calls each extension of --receivers and has each of
 --senders call, in that order; prints how each call ended, and exits with 0 when every page is the same.
@@ -32,6 +32,7 @@ from tests.system.modem import KINDS, Account, Modem
 
 ACCOUNT = "601"
 LOCAL_PORT = 4570
+DEVICE = Path("/dev/ttyIAX0")
 
 
 def main() -> int:
@@ -46,7 +47,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--receivers", default="9022")
     parser.add_argument("--senders", default="9032")
-    parser.add_argument("--pty", action="store_true")
+    parser.add_argument("--adapter", choices=("cuse", "pty"), default="")
     options = parser.parse_args()
 
     directory: Path = options.directory
@@ -68,7 +69,7 @@ def main() -> int:
         account = Account(HOST, asterisk.iax_port, ACCOUNT, f"secret{ACCOUNT}")
 
         def modem() -> Modem:
-            return Modem(options.modem, "ttyIAX0", account, LOCAL_PORT, directory, pty=options.pty)
+            return Modem(options.modem, DEVICE, account, LOCAL_PORT, directory, adapter=options.adapter)
 
         receivers = list(filter(None, options.receivers.split(",")))
         senders = list(filter(None, options.senders.split(",")))
