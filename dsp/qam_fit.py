@@ -23,6 +23,8 @@ _N_Z = 2 * FIT_SYMBOLS + EQ_TAPS
 _PIECE = 64
 #: Diagonal loading, of the mean diagonal: keeps taps for frequencies without signal at rest.
 _LOADING = 0.002
+#: Symbols that must be left when lost blocks are left out.
+_LEAST_USABLE = FIT_SYMBOLS // 2
 #: Symbols before the end of the fit at which tracking begins, to settle its loops on known symbols.
 _OVERLAP = 2 * CHUNK
 
@@ -132,7 +134,7 @@ def _judge(rx: Record, usable: NDArray[np.uint8]) -> tuple[float, float]:
     Both in symbols. A symbol equalised too late is off by its slope times the lateness.
     """
     known = KNOWN_START[rx.row]
-    error, n_usable = 1e-9, 1e-9  # an error of 1 if no symbol is usable
+    error, n_usable = 0.0, 0
     # line through the lateness of each chunk
     s0, s1, s2, r0, r1 = 1e-9, 0.0, 0.0, 0.0, 0.0
     for chunk in range(FIT_SYMBOLS // CHUNK):
@@ -165,7 +167,7 @@ def _judge(rx: Record, usable: NDArray[np.uint8]) -> tuple[float, float]:
             s2 += weight * middle * middle
             r0 += top
             r1 += top * middle
-    rx.mse = error / n_usable
+    rx.mse = error / n_usable if n_usable >= _LEAST_USABLE else 1.0
     determinant = s0 * s2 - s1 * s1
     drift = (s0 * r1 - s1 * r0) / determinant if determinant > 0 else 0.0
     return (r0 - drift * s1) / s0, drift

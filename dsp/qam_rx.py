@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dsp.kernel import Record, kernel
 from dsp.pulse import SAMPLE_RATE_HZ
 from dsp.qam_fit import fit, fit_instant
+from dsp.qam_relock import RELOCK_SYMBOLS, relock
 from dsp.qam_rx_state import (
     BLOCK,
     COLLECT,
@@ -28,7 +29,7 @@ from dsp.qam_rx_state import (
     TRAINING,
 )
 from dsp.qam_search import search_block
-from dsp.qam_tables import BAUD, HOPELESS_MSE, row_of
+from dsp.qam_tables import BAUD, row_of
 from dsp.qam_track import track
 
 __all__ = [
@@ -45,8 +46,11 @@ __all__ = [
 #: Samples whose power is judged together: six symbols at 2400 Bd.
 _PIECE = 20
 _PIECES = BLOCK // _PIECE
-#: Quiet is this much of the signal's power: -6 dB. Noise alone is less at any SNR that is of use.
-_QUIET = 0.25
+#: Quiet is this much of the signal's power (-12 dB), or three times the noise as the decisions see it, up to
+#: -6 dB: noise alone is less than that at any SNR that is of use.
+_QUIET_LEAST = 0.06
+_QUIET_OF_NOISE = 3.0
+_QUIET_MOST = 0.25
 #: Quiet samples that mean the carrier has gone: more than a lost packet of 20 ms.
 _GONE = BLOCK + _PIECE
 #: Quiet samples that do after turn-off ones, of which this many were seen up to _EDGE samples before the end.
@@ -93,6 +97,7 @@ def _search(rx: Record) -> None:
     rx.line_energy[:] = np.float32(0)
     rx.quiet = 0
     rx.lost_blocks = 0
+    rx.nonsense = 0
     rx.hopeless = 0
 
 
@@ -128,6 +133,9 @@ def _quiet_tail(rx: Record, x: NDArray[np.float32]) -> int:
 
     Powers are without the mean of each piece, so that an offset or hum is not taken for a signal.
     """
+    noise = rx.mse * 0.5 * SAMPLE_RATE_HZ / BAUD[rx.row]  # in 0–4 kHz, of the signal
+    share = min(max(_QUIET_OF_NOISE * noise, _QUIET_LEAST), _QUIET_MOST)
+    quiet = np.float32(share * _PIECE * rx.power)
     tail = 0
     loud = np.float32(0)
     n_loud = 0
@@ -138,7 +146,7 @@ def _quiet_tail(rx: Record, x: NDArray[np.float32]) -> int:
             total += x[n]
             energy += x[n] * x[n]
         energy -= total * total / _PIECE
-        if energy < _QUIET * _PIECE * rx.power:
+        if energy < quiet:
             tail += _PIECE
         else:
             if tail >= 2 * _PIECE:
@@ -241,10 +249,13 @@ def qam_rx_block(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np
     if rx.state < COLLECT:
         if lost:
             _distrust(rx, rx.n_in - BLOCK, rx.n_in)
+        rx.mse = 0.0
         search_block(rx, x)
     elif lost:
         _distrust(rx, rx.n_in - BLOCK, rx.n_in)
     if rx.state == COLLECT:
+        if not lost and _quiet_tail(rx, x) == BLOCK:
+            _distrust(rx, rx.n_in - BLOCK, rx.n_in)
         if rx.n_in < fit_instant(rx):
             return 0
         fit(rx)
@@ -264,7 +275,10 @@ def qam_rx_block(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np
         rx.events |= EVENT_TRAINED
         n_out = track(rx, float(rx.n_in - rx.quiet), out, n_out)
     if rx.state == DATA:
-        rx.hopeless = rx.hopeless + 1 if rx.mse > HOPELESS_MSE[rx.row] else 0
+        rx.hopeless = rx.hopeless + 1 if rx.nonsense > 0 else 0
+        if rx.nonsense >= RELOCK_SYMBOLS and rx.quiet == 0 and not lost and relock(rx):
+            rx.nonsense = 0
+            rx.n_relocked += 1
         if rx.hopeless > _HOPELESS_BLOCKS:
             rx.events |= EVENT_CARRIER_LOST
             _search(rx)

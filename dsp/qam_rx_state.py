@@ -52,8 +52,10 @@ QAM_RX = np.dtype(
         ("line_re", "f4", (2, 3)),  # below, at and above the carrier
         ("line_im", "f4", (2, 3)),
         ("line_energy", "f4", (2,)),
+        ("alone", "u1"),  # the last half block alone had the line spectrum
         ("turn_re", "f4"),  # sum of line phase advances a half block
         ("turn_im", "f4"),
+        ("alternation_end", "i8"),  # a sample at which it was surely still on
         ("patience", "i4"),  # blocks until an alternation that led to nothing is forgotten
         ("n_matched", "i4"),  # positions in ``match`` that are computed
         ("match", "f4", (WORK,)),  # how well the known sequence fits when it begins at this half symbol
@@ -84,7 +86,8 @@ QAM_RX = np.dtype(
         ("power", "f4"),  # of the signal, int16 units squared
         ("quiet", "i4"),  # samples that have been quiet up to now
         ("lost_blocks", "i4"),  # flagged blocks that wait for the next to tell what they were
-        ("hopeless", "i4"),  # blocks of nonsense
+        ("nonsense", "i4"),  # symbols decided in chunks that made no sense, up to now
+        ("hopeless", "i4"),  # blocks since nonsense began
         # measures
         ("mse", "f4"),  # mean squared error of decisions, points of unit energy
         ("snr_db", "f4"),
@@ -94,6 +97,7 @@ QAM_RX = np.dtype(
         ("level_dbm0", "f4"),
         ("n_trained", "i4"),
         ("n_failed", "i4"),
+        ("n_relocked", "i4"),  # slips overcome
         ("n_lost_samples", "i4"),  # flagged as lost while a carrier was being received
     ],
     align=True,

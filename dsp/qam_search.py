@@ -36,6 +36,10 @@ _OUTER_SHARES = 0.15
 _MATCH = 0.45
 #: Positions after the best that must be worse.
 _MATCH_BEYOND = 8
+#: Both generators repeat after so many symbols. If the beginning was lost and a repetition found, it comes
+#: at least this much of a period after the alternation.
+_REPETITION = 127
+_SURELY_REPETITION = 0.9
 #: Blocks without alternation after which the break must have been found: PREFIX symbols and some.
 _PATIENCE = 6
 
@@ -85,17 +89,20 @@ def _half_block_lines(rx: Record, x: NDArray[np.float32], start: int) -> None:
 
 
 @kernel
-def _is_alternation(rx: Record) -> bool:
-    """Whether both last half blocks consist of the training's line spectrum."""
-    if min(rx.line_energy[0], rx.line_energy[1]) < _LEAST_ENERGY:
-        return False
-    whole = np.float32(0.5) * _HALF * (rx.line_energy[0] + rx.line_energy[1])
+def _is_alternation(rx: Record, first: int) -> bool:
+    """Whether the last half blocks, from ``first`` (0 or 1) on, consist of the training's line spectrum."""
+    energy = np.float32(0)
+    for half in range(first, 2):
+        if rx.line_energy[half] < _LEAST_ENERGY:
+            return False
+        energy += rx.line_energy[half]
+    whole = np.float32(0.5) * _HALF * energy
     share_0 = np.float32(0)
     outer = np.float32(0)
     least = np.float32(1)
     for line in range(3):
         share = np.float32(0)
-        for half in range(2):
+        for half in range(first, 2):
             share += rx.line_re[half, line] ** 2 + rx.line_im[half, line] ** 2
         share /= whole
         if line == 1:
@@ -123,10 +130,16 @@ def search_block(rx: Record, x: NDArray[np.float32]) -> None:
     """Look for the line spectrum in a block; from the first on that has it, look for the known sequence."""
     for half in range(2):
         _half_block_lines(rx, x, half * _HALF)
-        if _is_alternation(rx):
-            if rx.state == SEARCH:
-                _begin_alternation(rx)
-            rx.patience = _PATIENCE
+        alone = _is_alternation(rx, 1)
+        before = rx.alone
+        rx.alone = alone
+        if not _is_alternation(rx, 0) and not (alone and rx.state == SEARCH):
+            continue
+        if rx.state == SEARCH:
+            _begin_alternation(rx)
+        rx.patience = _PATIENCE
+        rx.alternation_end = rx.n_in - BLOCK + half * _HALF
+        if alone and before:
             for line in range(3):
                 a_re, a_im = rx.line_re[0, line], rx.line_im[0, line]
                 b_re, b_im = rx.line_re[1, line], rx.line_im[1, line]
@@ -191,5 +204,8 @@ def _begin_collecting(rx: Record, best: int) -> None:
     bend = left - 2 * middle + right
     between = 0.5 * (left - right) / bend if bend < 0 else 0.0
     rx.t_z += (best - rx.n_z + min(max(between, -0.5), 0.5)) * rx.step
+    while rx.t_z - rx.alternation_end > _REPETITION * 2 * rx.step * _SURELY_REPETITION:
+        rx.t_z -= _REPETITION * 2 * rx.step
+    rx.power = rx.line_energy[1] / _HALF
     rx.state = COLLECT
     rx.events |= EVENT_TRAINING_SEEN

@@ -18,6 +18,7 @@ from dsp.qam_tables import (
     BITS_PER_SYMBOL,
     DATA_PHASE,
     DATA_SCRAMBLER_STATE,
+    HOPELESS_MSE,
     KNOWN,
     KNOWN_START,
     LABELS,
@@ -42,6 +43,8 @@ _TIMING_SYMBOLS = CHUNK
 _CLOCK_LIMIT = 1e-3
 #: Equaliser step, of the one that would be unstable.
 _EQUALISER = 0.02
+#: Symbols in a chunk that must make sense to end nonsense.
+_SENSE_SYMBOLS = 12
 #: Weight of a symbol in the running mean squared error.
 _MSE_WEIGHT = 1 / 256
 
@@ -158,7 +161,10 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
         now, for_good = _CARRIER_TRAINING if training else _CARRIER_DATA
         cosine, sine = np.float32(np.cos(rx.angle)), np.float32(np.sin(rx.angle))
         turned = 0.0
-        mse = np.float32(0)
+        turn_before = rx.turn
+        timing_sum, timing_weight = rx.timing_sum, rx.timing_weight
+        squares = np.float32(0)
+        n_trusted = 0
         for k in range(n):
             instant = symbol_at + 2 * k * rx.step
             trusted = instant + reach < rx.bad_from or instant - reach > rx.bad_to
@@ -189,9 +195,10 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
                 rx.timing_sum -= e_re[k] * slope_re + e_im[k] * slope_im
                 rx.timing_weight += slope_re * slope_re + slope_im * slope_im
                 square = f_re * f_re + f_im * f_im
-                mse += square
+                squares += square
+                n_trusted += 1
                 rx.mse += np.float32(_MSE_WEIGHT) * (square - rx.mse)
-                error = im * d_re - re * d_im
+                error = min(max(im * d_re - re * d_im, np.float32(-0.5)), np.float32(0.5))
                 turn += now * error
                 rx.turn += for_good * error
             else:
@@ -203,9 +210,17 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
             b = np.float32(1) - np.float32(0.5) * a * a
             cosine, sine = cosine * b - sine * a, sine * b + cosine * a
         rx.angle = (rx.angle + turned) % (2 * np.pi)
-        _adapt(rx, n, e_re, e_im)
-        rx.timing_symbols += n
-        _steer_timing(rx)
+        if not training and not squares <= HOPELESS_MSE[row] * n_trusted:
+            # wrong decisions teach nothing
+            rx.nonsense += n
+            rx.turn = turn_before
+            rx.timing_sum, rx.timing_weight = timing_sum, timing_weight
+        else:
+            if n_trusted >= _SENSE_SYMBOLS:
+                rx.nonsense = 0
+            _adapt(rx, n, e_re, e_im)
+            rx.timing_symbols += n
+            _steer_timing(rx)
         for k in range(EQ_TAPS):
             rx.z_re[k] = rx.z_re[k + 2 * n]
             rx.z_im[k] = rx.z_im[k + 2 * n]

@@ -151,12 +151,12 @@ def _data_symbol(tx: Record) -> np.complex64:
     kind = SCRAMBLER[row]
     state = tx.scrambler_state
     value = 0
-    for _ in range(BITS_PER_SYMBOL[row]):
+    for k in range(BITS_PER_SYMBOL[row]):
         if tx.bits_left == 0 and tx.stage == DATA:
             byte = _next_byte(tx)
             if byte < 0:
                 tx.stage = TURN_OFF
-                tx.n_left = N_TURN_OFF[row]
+                tx.n_left = N_TURN_OFF[row] - (1 if k == 0 else 0)  # this symbol is one of them
             else:
                 tx.byte = byte
                 tx.bits_left = 8
