@@ -66,6 +66,7 @@ class Network:
     def run(self, duration_s: float, until: Callable[[], bool] | None = None) -> bool:
         """Advance the clock by DURATION_S, or until UNTIL holds; return whether it does."""
         end = self.now + duration_s
+        self._next_tick = max(self._next_tick, self.now)
         self.flush()
         while True:
             if until is not None and until():
