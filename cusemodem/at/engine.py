@@ -167,6 +167,11 @@ class Engine:
         return data
 
     @property
+    def settings(self) -> Settings:
+        """The settings in force; `load` them from another engine's to continue where that one stood."""
+        return self._settings
+
+    @property
     def dcd(self) -> bool:
         """The carrier-detect line: on from CONNECT to the end of the call, or always with &C0."""
         return self._settings.basic["&C"] == 0 or self._calls.carrier

@@ -81,6 +81,16 @@ def test_mgetty_s_chain_gives_one_result(line: FakeLine) -> None:
     assert line.take_log()[-1] == a.SendFast(24)
 
 
+def test_only_silence_comes_back_to_its_line(line: FakeLine) -> None:
+    line.host(b"AT+FRH=3;I3\r")
+    line.far(e.FlagsDetected())
+    assert line.far(e.FrameReceived(SHORT + b"ab", True)) == SHORT + b"ab" + END + OK
+    line.far(e.FrameReceived(SHORT + b"cd", True))
+    assert line.host(b"AT+FRH=3;I3\r") == CONNECT + SHORT + b"cd" + END + OK
+    line.host(b"AT+FTH=3;I3\r" + END)
+    line.until(OK, within_s=3)
+
+
 def test_chain_ends_with_an_error_or_an_abort(line: FakeLine) -> None:
     line.host(b"AT+FTS=8;+FTM=145\r")
     assert line.until(ERROR, within_s=1) == 0.08
@@ -297,6 +307,12 @@ def test_receive_data(line: FakeLine) -> None:
     assert line.take_log() == []
 
 
+def test_settings_can_be_carried_over(line: FakeLine) -> None:
+    other = FakeLine()
+    other.engine.settings.load(line.engine.settings)
+    assert other.host(b"AT+FCLASS?\r") == b"\r\n1\r\n" + OK
+
+
 def test_second_frm_starts_the_receiver_afresh(line: FakeLine) -> None:
     line.host(b"AT+FRM=96\r")
     line.host(CAN)
@@ -308,6 +324,7 @@ def test_second_frm_starts_the_receiver_afresh(line: FakeLine) -> None:
 def test_wrong_carrier(line: FakeLine) -> None:
     line.host(b"AT+FRM=96\r")
     assert line.far(e.FlagsDetected()) == FCERROR
+    assert line.engine.statistics().class1.wrong_carriers == 1
     assert line.far(e.FrameReceived(FINAL + b"ab", True)) == b""
     assert line.host(b"AT+FRH=3\r") == CONNECT + FINAL + b"ab" + END
     assert line.far(e.CarrierLost(True)) == OK
@@ -361,6 +378,12 @@ def test_abort(line: FakeLine, abort: bytes) -> None:
 
 
 # ---------------------------------------------------------------------- +FRH
+
+
+def test_noise_while_waiting_for_flags(line: FakeLine) -> None:
+    line.host(b"AT+FRH=3\r")
+    assert line.far(e.FrameReceived(b"\xff\x03", False)) == b""
+    assert line.far(e.FrameReceived(SHORT + b"ab", True)) == CONNECT + SHORT + b"ab" + END + OK
 
 
 def test_bad_frames(line: FakeLine) -> None:
@@ -426,6 +449,22 @@ def test_frames_survive_the_far_end_s_hang_up(line: FakeLine) -> None:
     assert line.far(e.CallEnded()) == b""
     assert line.host(b"AT+FRH=3\r") == CONNECT + FINAL + b"cd" + END + OK
     assert line.host(b"AT+FRH=3\r") == ERROR
+
+
+def test_frames_of_one_call_are_not_shown_on_the_next(line: FakeLine) -> None:
+    line.host(b"AT+FRH=3\r")
+    line.far(e.FrameReceived(SHORT + b"ab", True), e.FrameReceived(FINAL + b"cd", True), e.CallEnded())
+    line.run(5)
+    line.far(e.IncomingCall())
+    assert line.host(b"AT+FRH=3\r") == ERROR
+
+
+def test_room_is_there_again_as_soon_as_data_was_pulled(line: FakeLine) -> None:
+    line.read_rate = 0
+    line.host(b"AT+FTM=96\r" + bytes(4096 + 50))
+    assert line.engine.room == 0
+    assert line.engine.pull_data(200) == bytes(200)
+    assert line.engine.room == 150  # what was kept has moved up without waiting for the next tick
 
 
 # ---------------------------------------------------------------------- far-end hang-up

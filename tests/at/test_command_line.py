@@ -50,6 +50,7 @@ def test_lines(data: bytes, bodies: list[str]) -> None:
 
 def test_too_long_a_line_is_one_error_and_forgotten() -> None:
     assert lines(b"AT" + b"E" * MAX_BODY + b"\r") == [Line("E" * MAX_BODY)]
+    assert lines(b"AT" + b"E" * (MAX_BODY + 1) + b"\r") == [Line("", too_long=True)]
     assert lines(b"ATZ\rAT" + b"E" * 10_000 + b"\rA/") == [Line("Z"), Line("", too_long=True), Line("Z")]
     assert lines(b"AT" + b"E" * 10_000 + b"\x18\r") == []
 

@@ -47,7 +47,7 @@ def engine() -> Engine:
         "+VDT=1,10", "+GCI=B5", "+FCLASS=0", "+FCLASS=1", "+FCLASS=1.0", "+FAR=1", "+FCL=255", "+FDD=1",
         "+FIT=0,0", "+FIT=255,1", "+FIT=10", "+FIT=,1", "+FLO=2", "+FPR=8", "+FAA=0", "+FAE=1", "+VCID=1",
         "+VRID", "+VRID=1", '+VSID="Joe","123"', "+VSID=123", '+VSID="",""', "&Z3=5550100", "+GMI=?",
-        "+FCLASS=0;+FAR=0;E0",
+        "+FCLASS=0;+FAR=0;E0", "+VSID=?",
     ],
 )  # fmt: skip
 def test_good(engine: Engine, body: str) -> None:
@@ -66,6 +66,7 @@ def test_good(engine: Engine, body: str) -> None:
         '+VSID="a","b","c"', "+VSID=" + "9" * 81, '+VSID="a\\0D\\0AOK"', "+VRID=2", "+VRID?", "+GCI=1",
         "+GCI=XX", "+GCI", "+GMI=1", "+MS=" + "9" * 65, "+F34=14,1,2", "+FDT", "+FDR", "A", "A1", "D", "D5",
         "D;", "+FTS=8", "+FRS=8", "+FTH=3", "+FRH=3", "+FTM=96", "+FRM=96",
+        "+FRH=4", "+FTH", "+FRS=256", "+FTS=", "+FTM", "+GMI)", "&V99",
     ],
 )  # fmt: skip
 def test_refused(engine: Engine, body: str) -> None:

@@ -11,8 +11,10 @@ from cusemodem.at.dial_string import DialString, parse_dial_string
 from cusemodem.at.dle import END, Unstuffer, stuff
 from cusemodem.at.events import CallerId
 from cusemodem.at.modulations import MODULATIONS, offered_codes
+from cusemodem.at.outbox import MAX_WAITING, Outbox
 from cusemodem.at.registers import Registers
 from cusemodem.at.results import Result, as_progress, format_result, format_text
+from cusemodem.at.settings import Settings
 
 # ---------------------------------------------------------------------- DLE
 
@@ -164,6 +166,19 @@ def test_caller_lines() -> None:
         "CDID=<NONE>",
         "NDID=99",
     ]
+
+
+# ---------------------------------------------------------------------- outbox
+
+
+def test_output_nobody_takes_is_bounded() -> None:
+    outbox = Outbox(Settings())
+    outbox.data(bytes(MAX_WAITING - 3))
+    outbox.text("too much")
+    outbox.data(b"abc")
+    assert outbox.n_bytes_dropped == len("\r\ntoo much\r\n")
+    assert outbox.take_output() == bytes(MAX_WAITING - 3) + b"abc"
+    assert outbox.take_output() == b""
 
 
 # ---------------------------------------------------------------------- modulations

@@ -1,0 +1,59 @@
+"""docs/at.md says what the program does: its answers are asked for, and no command is missing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cusemodem.at import Engine
+from cusemodem.at.commands import COMMANDS
+from cusemodem.at.modulations import MODULATIONS
+from cusemodem.at.registers import REGISTERS
+from cusemodem.at.results import Result
+
+TEXT = (Path(__file__).parents[2] / "docs" / "at.md").read_text()
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in TEXT.splitlines()
+    if line.startswith("|")
+]
+QUESTIONS = [
+    (command, row[1].strip("`"))
+    for row in ROWS
+    for command in re.findall(r"`([^`]+)`", row[0])
+    if re.fullmatch(r"(I\d|\+G\w+|[+#]\w+=?\?)", command) and re.fullmatch(r"`[^`]+`", row[1])
+]
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(QUESTIONS) > 30
+
+
+@pytest.mark.parametrize(("command", "answer"), QUESTIONS)
+def test_answers_are_the_program_s(command: str, answer: str) -> None:
+    engine = Engine()
+    engine.host_bytes(b"ATE0\r")
+    engine.take_output()
+    engine.host_bytes(b"AT" + command.encode("ascii") + b"\r")
+    assert engine.take_output().decode("utf-8") == f"\r\n{answer}\r\n\r\nOK\r\n"
+
+
+def test_no_command_is_missing() -> None:
+    words = set(re.split(r"[`|\s=?*…,.]+", TEXT))
+    words |= {word.rstrip("0123456789") for word in words}
+    for name in COMMANDS:
+        assert name in words or name == "*", name
+
+
+def test_no_register_is_missing() -> None:
+    for number, register in REGISTERS.items():
+        assert f"| S{number} | {register.factory:03} | {register.low}–{register.high} |" in TEXT
+
+
+def test_results_and_modulations() -> None:
+    for result in Result:
+        assert f"| `{result.text}` | {result.number} |" in TEXT
+    missing = [str(code) for code, modulation in MODULATIONS.items() if not modulation.offered]
+    assert f"codes {', '.join(missing)} get" in TEXT
