@@ -319,7 +319,7 @@ def test_the_exchange_forwards_at_once_and_adds_no_jitter() -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_calls_through_a_terrible_network(seed: int) -> None:
-    """Register, call, answer, talk, hang up; a tenth of all is lost, doubled, swapped, and everything late."""
+    """Register, call, answer, talk, hang up; a tenth is lost, doubled, swapped, and all is late."""
     worst = Impairments(loss=0.1, duplicate=0.1, reorder=0.1, jitter_ms=30, seed=seed)
     house = House(seed, worst)
     house.network.record = False
