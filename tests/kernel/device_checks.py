@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import random
 import select
 import signal
 import struct
@@ -174,7 +175,7 @@ def until_asleep(*pids: int) -> None:
     time.sleep(0.1)
 
 
-def ended(pid: int, seconds: float = 1.0) -> int:
+def ended(pid: int, seconds: float = 3.0) -> int:
     """Wait status of a child that must end soon."""
     end = time.monotonic() + seconds
     while True:
@@ -322,14 +323,15 @@ def vmin_127_vtime_1_as_faxgetty_sets_it(modem: Modem) -> None:
         modem.send(b"OK\r\n")
         start = time.monotonic()
         assert os.read(file, 1024) == b"OK\r\n"
-        assert 0.09 < time.monotonic() - start < 0.5, "with data already waiting"
+        assert 0.09 < time.monotonic() - start < 3, "with data already waiting"
         with alarm(0.5) as took:
             expect_errno(errno.EINTR, os.read, file, 1024)
         assert took[0] > 0.4, "no first byte, no clock"
+        configure(file, vmin=127, vtime=100)
         modem.send(bytes(127))
         start = time.monotonic()
         assert os.read(file, 1024) == bytes(127)
-        assert time.monotonic() - start < 0.09
+        assert time.monotonic() - start < 5, "all that VMIN wants is there"
 
 
 @check
@@ -337,11 +339,12 @@ def vmin_0_vtime_2(modem: Modem) -> None:
     with opened(vmin=0, vtime=2) as file:
         start = time.monotonic()
         assert os.read(file, 10) == b""
-        assert 0.19 < time.monotonic() - start < 0.6
+        assert 0.19 < time.monotonic() - start < 3
+        configure(file, vmin=0, vtime=100)
         modem.send(b"x")
         start = time.monotonic()
         assert os.read(file, 10) == b"x"
-        assert time.monotonic() - start < 0.15
+        assert time.monotonic() - start < 5
 
 
 @check
@@ -439,7 +442,7 @@ def tcsendbreak_takes_a_quarter_of_a_second(modem: Modem) -> None:
     with opened() as file:
         start = time.monotonic()
         termios.tcsendbreak(file, 0)
-        assert 0.24 < time.monotonic() - start < 0.6
+        assert 0.24 < time.monotonic() - start < 3
 
 
 # poll
@@ -502,7 +505,7 @@ def select_with_timeout_returns_in_time(modem: Modem) -> None:
     with opened() as file:
         start = time.monotonic()
         assert select.select([file], [], [], 0.1) == ([], [], [])
-        assert 0.09 < time.monotonic() - start < 0.4
+        assert 0.09 < time.monotonic() - start < 3
 
 
 # Signals and killed programs
@@ -513,7 +516,7 @@ def alarm_interrupts_a_blocked_read(modem: Modem) -> None:
     with opened() as file:
         with alarm(0.1) as took:
             expect_errno(errno.EINTR, os.read, file, 10)
-        assert took[0] < 0.4
+        assert took[0] < 3
         modem.send(b"later")
         assert os.read(file, 10) == b"later"
 
@@ -556,6 +559,33 @@ def a_hundred_readers_killed_in_mid_read(modem: Modem) -> None:
 
 
 @check
+def programs_killed_at_any_moment_leave_nothing_behind(modem: Modem) -> None:
+    def busy() -> None:
+        while True:
+            file = os.open(PATH, os.O_RDWR)
+            configure(file, vmin=127, vtime=1)
+            os.write(file, b"AT\r")
+            os.read(file, 100)
+            os.close(file)
+
+    rng = random.Random(3)
+    before = modem.status()["descriptors"]
+    for _ in range(40):
+        pids = [child(busy) for _ in range(3)]
+        time.sleep(rng.uniform(0.01, 0.06))
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            ended(pid, 3)
+    until(lambda: modem.status()["open_count"] == 0)
+    status = modem.status()
+    assert (status["dtr"], status["descriptors"]) == (False, before)
+    with opened() as file:
+        os.write(file, b"AT\r")
+        assert read_exactly(file, 6) == b"\r\nOK\r\n"
+
+
+@check
 def killing_a_program_drops_dtr(modem: Modem) -> None:
     with opened():
         modem.status()
@@ -565,6 +595,87 @@ def killing_a_program_drops_dtr(modem: Modem) -> None:
     os.kill(victim, signal.SIGKILL)
     ended(victim)
     until(lambda: not modem.status()["dtr"])
+
+
+# What fax programs do
+
+
+@check
+def faxgetty_initialises_and_resets(modem: Modem) -> None:
+    """HylaFAX: O_NONBLOCK cleared later, VMIN 127 VTIME 1, reads under an alarm, DTR reset, reopening."""
+
+    def command(file: int, text: bytes) -> bytes:
+        # The command and its end are two writes.
+        os.write(file, text)
+        os.write(file, b"\r")
+        got = b""
+        with alarm(3):
+            while b"OK\r\n" not in got:
+                got += os.read(file, 1024)
+        return got
+
+    def open_as_faxgetty() -> int:
+        file = os.open(PATH, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
+        fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) & ~os.O_NONBLOCK)
+        os.fchmod(file, 0o600)
+        configure(file, vmin=127, vtime=1, hupcl=False)
+        settings = termios.tcgetattr(file)
+        settings[0] |= termios.IXON | termios.IXOFF
+        settings[4] = settings[5] = termios.B19200
+        termios.tcsetattr(file, termios.TCSANOW, settings)
+        return file
+
+    for _ in range(2):
+        file = open_as_faxgetty()
+        set_int(file, termios.TIOCMBIC, TIOCM_DTR)
+        time.sleep(0.075)
+        set_int(file, termios.TIOCMBIS, TIOCM_DTR)
+        termios.tcflush(file, termios.TCIFLUSH)
+        os.close(file)
+        events = [event for event in modem.status()["events"] if event.startswith("Dtr")]
+        assert events[-2:] == ["DtrDropped", "DtrRaised"]
+        file = open_as_faxgetty()
+        for text in (b"ATZ", b"AT+FCLASS=1"):
+            assert command(file, text) == b"\r\nOK\r\n"
+        configure(file, vmin=1, vtime=0, hupcl=False)
+        assert select.select([file], [], [], 0.05)[0] == []
+        modem.send(b"\r\nRING\r\n")
+        assert select.select([file], [], [], 2)[0] == [file]
+        assert os.read(file, 1024) == b"\r\nRING\r\n"
+        settings = termios.tcgetattr(file)
+        settings[0] = 0
+        termios.tcsetattr(file, termios.TCSAFLUSH, settings)
+        assert command(file, b"ATA") == b"\r\nOK\r\n"
+        with alarm(0.1):
+            expect_errno(errno.EINTR, os.read, file, 1024)
+        set_int(file, termios.TIOCMBIC, TIOCM_DTR)
+        os.close(file)
+        assert not modem.status()["dtr"]
+    with opened():
+        pass
+
+
+@check
+def efax_polls_and_reads(modem: Modem) -> None:
+    """efax: select with a tenth of a second, reads of 1024, TCSADRAIN, B0 to hang up."""
+    file = os.open(PATH, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
+    fcntl.fcntl(file, fcntl.F_SETFL, os.O_RDWR)
+    configure(file)
+    for _ in range(20):
+        os.write(file, b"ATZ\r")
+        got = b""
+        while b"OK" not in got:
+            assert select.select([file], [], [], 0.5)[0] == [file]
+            got += os.read(file, 1024)
+    termios.tcflow(file, termios.TCOON)
+    settings = termios.tcgetattr(file)
+    settings[4] = settings[5] = termios.B0
+    termios.tcsetattr(file, termios.TCSADRAIN, settings)
+    assert not modem.status()["dtr"]
+    settings[4] = settings[5] = termios.B19200
+    termios.tcsetattr(file, termios.TCSADRAIN, settings)
+    assert modem.status()["dtr"]
+    os.close(file)
 
 
 # Several opens
