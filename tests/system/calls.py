@@ -2,18 +2,21 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bed.asterisk import Asterisk
 from tests.system import efax
 from tests.system.compare_pages import PageComparison, all_equal, compare, efax_header
-from tests.system.documents import single_strip_pages
+from tests.system.documents import joined, single_strip_pages
 from tests.system.hylafax import HylaFax
 from tests.system.modem import Modem
 
 CALL_TIMEOUT_S = 180
+
+Progress = Callable[[int, float], None]
+"""Called with a page's number, from 1, and the share of it that has arrived."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +115,11 @@ def asterisk_to_hylafax(
     """Asterisk rings `account`, faxgetty answers; HylaFAX's TIFF is kept as `directory`/received.tif."""
     directory.mkdir(parents=True, exist_ok=True)
     before = len(asterisk.results())
-    already = len(hylafax.received())
+    already, n_calls = len(hylafax.received()), hylafax.n_calls()
     hylafax.wait_idle()
     started = time.monotonic()
     asterisk.originate(account, extension)
-    trouble = hylafax.wait_received(already + 1, CALL_TIMEOUT_S)
+    trouble = hylafax.wait_call(n_calls + 1, CALL_TIMEOUT_S)
     _, asterisk_trouble = _asterisk_outcome(asterisk, before)
     pages: list[PageComparison] = []
     if len(hylafax.received()) > already:
@@ -127,18 +130,45 @@ def asterisk_to_hylafax(
     return Outcome(name, time.monotonic() - started, trouble or asterisk_trouble, pages)
 
 
-def efax_to_efax(caller: Modem, called: Modem, number: str, document: Path, directory: Path) -> Outcome:
-    """One efax dials `number`, another answers the RING on the modem that has it."""
+def efax_to_efax(
+    caller: Modem,
+    called: Modem,
+    number: str,
+    document: Path,
+    directory: Path,
+    *,
+    on_progress: Progress = lambda _page, _fraction: None,
+) -> Outcome:
+    """One efax dials `number`, another answers the RING on the modem that has it.
+
+    The pages are kept as one document in `directory`/received.tif. on_progress: called about once a second
+    with the page that is travelling, from 1, and the share of it that has arrived, 0 to 1.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    pages_sent = single_strip_pages(document, directory)
     started = time.monotonic()
-    sending = efax.send(caller.device, number, single_strip_pages(document, directory), directory)
-    receiving = efax.receive(called.device, directory)
-    troubles = []
-    for run in (sending, receiving):
-        status = run.wait(CALL_TIMEOUT_S)
-        if status:
-            troubles.append(f"efax: exit status {status} (see {run.log})")
-    pages = compare(document, receiving.pages(), header=efax_header(document))
+    sending = efax.send(caller.device, number, pages_sent, directory)
+    try:
+        receiving = efax.receive(called.device, directory)
+    except TimeoutError as error:
+        sending.wait(0)
+        return Outcome(f"{caller.kind}, efax to efax", time.monotonic() - started, str(error), [])
+    sizes = [page.stat().st_size for page in pages_sent]
+    while receiving.process.poll() is None and time.monotonic() < started + CALL_TIMEOUT_S:
+        if arrived := receiving.pages()[: len(sizes)]:
+            share = arrived[-1].stat().st_size / sizes[len(arrived) - 1]
+            on_progress(len(arrived), min(share, 1.0))
+        time.sleep(1)
+    troubles = [
+        f"efax: exit status {status} (see {run.log})"
+        for run in (sending, receiving)
+        if (status := run.wait(20))
+    ]
+    pages: list[PageComparison] = []
+    if received := receiving.pages():
+        on_progress(len(received), 1.0)
+        kept = joined(received, directory / "received.tif")
+        pages = compare(document, [kept], header=efax_header(document))
     return Outcome(f"{caller.kind}, efax to efax", time.monotonic() - started, "; ".join(troubles), pages)
 
 

@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -81,6 +82,12 @@ def _directory_first(page: Path) -> bytes:
         directory += struct.pack("<HHII", tag, kind, 1, after + 16 if tag == STRIP_OFFSETS else value)
     ratios = struct.pack("<4I", resolutions[0], 1, resolutions[1], 1)
     return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + ratios + strip
+
+
+def joined(pages: Sequence[Path], target: Path) -> Path:
+    """Write the pages of several files as one Group 4 document; returns its path."""
+    subprocess.run(["tiffcp", "-c", "g4", *map(str, pages), str(target)], check=True)
+    return target
 
 
 def previews(tiff: Path, directory: Path, stem: str) -> list[Path]:

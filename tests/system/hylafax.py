@@ -102,13 +102,18 @@ class HylaFax:
         """The documents received so far."""
         return sorted((SPOOL / "recvq").glob("fax*.tif"))
 
-    def wait_received(self, count: int, timeout_s: float) -> str:
-        """Wait for the end of fax number `count`; returns HylaFAX's reason why it failed, or empty."""
-        self._wait_for(lambda: len(self._transfers("RECV")) >= count, timeout_s, "nothing was received")
-        return self._transfers("RECV")[count - 1][REASON].strip('"')
+    def n_calls(self) -> int:
+        """How many calls have been taken so far, whatever came of them."""
+        return len(self._transfers("CALL"))
+
+    def wait_call(self, number: int, timeout_s: float) -> str:
+        """Wait for the end of call `number` (from 1); returns HylaFAX's reason why it failed, or empty."""
+        self._wait_for(lambda: self.n_calls() >= number, timeout_s, "no call has come to its end")
+        reasons = [fields[REASON] for kind in ("RECV", "CALL") for fields in self._transfers(kind)[-1:]]
+        return "; ".join(filter(None, (reason.strip('"') for reason in reasons)))
 
     def _transfers(self, kind: str) -> list[list[str]]:
-        """The lines of xferfaxlog(5) of one kind, SEND or RECV."""
+        """The lines of xferfaxlog(5) of one kind: SEND, RECV, CALL."""
         try:
             lines = (SPOOL / "log" / "xferfaxlog").read_text().splitlines()
         except FileNotFoundError:

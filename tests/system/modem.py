@@ -25,9 +25,9 @@ class Account:
 class Modem:
     """One modem process; `with` starts it and ends it by SIGTERM.
 
-    kind: of KINDS. device: such as /dev/ttyIAX0. local_port: the UDP port that it uses.
-    directory: for its configuration and log. adapter: cuse or pty, for cusemodem; empty: IAXmodem's
-    form of the configuration, which cusemodem takes as it is, and the adapter that it finds.
+    kind: of KINDS. device: such as /dev/ttyIAX0. local_port: the UDP port that it uses (0: any, in our
+    own form only). directory: for its configuration and log. adapter: cuse or pty, for cusemodem; empty:
+    IAXmodem's form of the configuration, which cusemodem takes as it is, and the adapter that it finds.
     """
 
     def __init__(
@@ -84,6 +84,18 @@ class Modem:
             self._process.kill()
             return self._process.wait()
 
+    def wait_log(self, text: str, timeout_s: float) -> list[str]:
+        """Wait until a line of the log has `text`; returns what follows it in each such line."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            lines = self.log.read_text(errors="replace").splitlines()
+            found = [line.partition(text)[2] for line in lines if text in line]
+            if found:
+                return found
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name}: no {text!r} in {self.log} after {timeout_s:g} s")
+            time.sleep(0.1)
+
     def cpu_s(self) -> float:
         """Processor time that the process has used so far, its own and the kernel's for it."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
@@ -102,7 +114,7 @@ class Modem:
         account = self._account
         settings = {
             "device": str(self.device),
-            "port": str(self._local_port),
+            "port": str(self._local_port or "any"),
             "refresh": "60",
             "server": f"{account.server}:{account.port}",
             "peername": account.name,
