@@ -161,19 +161,16 @@ def _quiet_tail(rx: Record, x: NDArray[np.float32]) -> int:
 
 
 @kernel
-def _begin_watch(rx: Record) -> None:
-    """Measure the signal's power over the last blocks, all of them training."""
-    total = np.float32(0)
-    energy = np.float32(0)
-    n_samples = 4 * BLOCK
-    for n in range(rx.n_in - n_samples, rx.n_in):
-        x = rx.ring[n % RING]
-        total += x
-        energy += x * x
-    rx.power = (energy - total * total / n_samples) / n_samples
-    rx.quiet = 0
-    rx.lost_blocks = 0
-    rx.hopeless = 0
+def _watch_training(rx: Record, x: NDArray[np.float32], lost: bool) -> bool:
+    """Note which samples of a training are no good for the fit; False when it has broken off."""
+    if lost:
+        return True
+    if _quiet_tail(rx, x) < BLOCK:
+        rx.quiet = 0
+        return True
+    _distrust(rx, rx.n_in - BLOCK, rx.n_in)
+    rx.quiet += BLOCK
+    return bool(rx.quiet < _GONE)
 
 
 @kernel
@@ -221,11 +218,11 @@ def _receive(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np.uin
     waited = rx.lost_blocks * BLOCK + rx.quiet
     quiet = tail + waited if tail == BLOCK else tail
     gone_at = rx.n_in - quiet
+    if quiet > 0:
+        _distrust(rx, gone_at - _PIECE, rx.n_in)
     n_out = track(rx, float(gone_at - (_EDGE if quiet >= _ENDED else 0)), out, 0)
     if quiet >= _GONE or (quiet >= _ENDED and rx.n_ones >= _TURN_OFF_ONES):
         return _lose_carrier(rx, gone_at, out, n_out)
-    if quiet > 0:
-        _distrust(rx, gone_at, rx.n_in)
     if tail < BLOCK:
         rx.lost_blocks = 0
         rx.quiet = tail
@@ -254,15 +251,16 @@ def qam_rx_block(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np
     elif lost:
         _distrust(rx, rx.n_in - BLOCK, rx.n_in)
     if rx.state == COLLECT:
-        if not lost and _quiet_tail(rx, x) == BLOCK:
-            _distrust(rx, rx.n_in - BLOCK, rx.n_in)
+        if not _watch_training(rx, x, lost):
+            _fail(rx)
+            return 0
         if rx.n_in < fit_instant(rx):
             return 0
         fit(rx)
         if rx.mse > _TRAINED_MSE:
             _fail(rx)
             return 0
-        _begin_watch(rx)
+        rx.quiet = 0
     if rx.state < TRAINING:
         return 0
     n_out = _receive(rx, x, lost, out)

@@ -18,8 +18,8 @@ _RING_SPACE = RING + BLOCK
 assert RX_TAPS <= BLOCK
 
 #: Half-symbol-spaced equaliser taps; the symbol stands at tap EQ_CENTRE.
-EQ_TAPS = 24
-EQ_CENTRE = 11
+EQ_TAPS = 32
+EQ_CENTRE = 15
 #: Half-symbol samples that the equaliser needs after the symbol's own.
 EQ_AHEAD = EQ_TAPS - EQ_CENTRE - 1
 #: Longest run of symbols that are equalised together.
