@@ -39,6 +39,9 @@ IDLE_TICK_S = 0.1
 """With no call on any line the tick wakes five times less often and then does five blocks at once: a ring
 is noticed within 100 ms, and an idle modem costs next to nothing."""
 
+LATE_TICK_S = 0.04
+"""Lateness beyond this may have cost audio, at our jitter buffer or the far end's: worth a line in the log."""
+
 FAREWELL_S = 1.0
 """How long hanging up and releasing the registration may take at the end."""
 
@@ -114,16 +117,22 @@ async def _run(config: ModemConfig) -> None:
 async def _tick(lines: Lines, socket: iax.socket.Socket, device: Device) -> None:
     """Pace the blocks: sleep to the next boundary, take the datagrams, do what is due, send."""
     clock = TickClock(trio.current_time())
+    was_in_call = False
     endpoint = lines.endpoint
     while True:
         wake = clock.next_due if lines.in_call else max(clock.next_due, trio.current_time() + IDLE_TICK_S)
         await trio.sleep_until(wake)
-        for _ in range(clock.due(trio.current_time())):
+        for _ in range(clock.due(trio.current_time(), at_once=not lines.in_call)):
             now = trio.current_time()
             socket.drain(endpoint, now)
             lines.step(now)
             socket.flush(endpoint)
             clock.steer(lines.fill_error_samples())
+        if was_in_call != lines.in_call:
+            was_in_call = lines.in_call
+            lateness_s = clock.take_worst_lateness_s()
+            if not was_in_call and lateness_s > LATE_TICK_S:
+                log.warning("this machine was busy: the tick came up to %.0f ms late", lateness_s * 1000)
         device.flush()
 
 

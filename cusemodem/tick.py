@@ -22,6 +22,11 @@ MAX_CORRECTION_PPM = 200.0
 MAX_BEHIND_S = 1.0
 """A process that was stopped for longer than this does not replay the lost time (chosen)."""
 
+CATCH_UP_SPACING_S = 0.005
+"""Least time between two blocks of a call. A stall usually stops the far end too (one machine, one CPU,
+one cable): run at once, the missed blocks would find an empty jitter buffer, and audio that is merely late
+would be lost."""
+
 _PROPORTIONAL_PPM_PER_SAMPLE = 4.0
 _INTEGRAL_PPM_PER_SAMPLE_S = 0.03
 _FILL_SMOOTHING_S = 4.0
@@ -40,12 +45,14 @@ class TickStatistics:
 class TickClock:
     """An absolute schedule of block boundaries whose period can be corrected by parts per million.
 
-    `due(now)` answers how many blocks should be processed now; after a stall it catches up with several
-    at once, because the far end's audio went on meanwhile. Time beyond `MAX_BEHIND_S` is skipped and counted.
+    `due(now)` answers how many blocks should be processed now. After a stall the schedule is caught up with
+    block by block, `CATCH_UP_SPACING_S` apart, because the far end's audio went on meanwhile; time beyond
+    `MAX_BEHIND_S` is skipped and counted.
     """
 
     def __init__(self, now: float) -> None:
         self._next = now + BLOCK_S
+        self._last = now
         self._correction_ppm = 0.0
         self._integral_ppm = 0.0
         self._smoothed_error: float | None = None
@@ -56,27 +63,29 @@ class TickClock:
     @property
     def next_due(self) -> float:
         """When the next block is due, in the seconds of `now`."""
-        return self._next
+        return max(self._next, self._last + CATCH_UP_SPACING_S)
 
     @property
     def period_s(self) -> float:
         """Present length of a tick: a far end that is faster by x ppm makes it shorter by x ppm."""
         return BLOCK_S * (1.0 - self._correction_ppm * 1e-6)
 
-    def due(self, now: float) -> int:
-        """How many blocks are due at `now` (0 when early); the schedule moves on by as many."""
-        lateness_s = now - self._next
-        if lateness_s < 0.0:
+    def due(self, now: float, *, at_once: bool = False) -> int:
+        """How many blocks to process at `now`: 0 (early) or 1; the schedule moves on by as many.
+
+        `at_once`: all that are due, for lines that have no audio to wait for.
+        """
+        if now < (self._next if at_once else self.next_due):
             return 0
+        lateness_s = now - self._next
         self._worst_lateness_s = max(self._worst_lateness_s, lateness_s)
         if lateness_s > MAX_BEHIND_S:
             skipped = int((lateness_s - MAX_BEHIND_S) / self.period_s)
             self._next += skipped * self.period_s
             self._n_skipped += skipped
-        n_blocks = 0
-        while self._next <= now:
-            self._next += self.period_s
-            n_blocks += 1
+        self._last = now
+        n_blocks = 1 + int((now - self._next) / self.period_s) if at_once else 1
+        self._next += n_blocks * self.period_s
         self._n_ticks += n_blocks
         return n_blocks
 
@@ -99,6 +108,11 @@ class TickClock:
         self._correction_ppm = _clamp(
             self._integral_ppm + self._smoothed_error * _PROPORTIONAL_PPM_PER_SAMPLE
         )
+
+    def take_worst_lateness_s(self) -> float:
+        """The worst lateness since the last time this was asked: for a call's log line."""
+        worst, self._worst_lateness_s = self._worst_lateness_s, 0.0
+        return worst
 
     def statistics(self) -> TickStatistics:
         """A snapshot of the counters."""

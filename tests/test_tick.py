@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from cusemodem.tick import BLOCK_S, MAX_BEHIND_S, TickClock
+from cusemodem.tick import BLOCK_S, CATCH_UP_SPACING_S, MAX_BEHIND_S, TickClock
 
 
 def test_blocks_are_due_on_an_absolute_schedule() -> None:
@@ -14,11 +16,32 @@ def test_blocks_are_due_on_an_absolute_schedule() -> None:
     assert total == pytest.approx(500, abs=1)
 
 
-def test_a_stall_is_caught_up_and_a_long_one_skipped() -> None:
+def test_a_stall_is_caught_up_block_by_block() -> None:
+    """Half a second of stall: 25 blocks are made up for, 5 ms apart, and then the schedule is kept again."""
     clock = TickClock(0.0)
-    assert clock.due(0.51) == 25
-    assert clock.due(60.51) == pytest.approx(MAX_BEHIND_S / BLOCK_S, abs=2)
+    now, starts = 0.51, []
+    while clock.next_due <= now + CATCH_UP_SPACING_S + 1e-9:
+        now = max(now, clock.next_due)
+        assert clock.due(now) == 1
+        assert clock.due(now) == 0
+        starts.append(now)
+    assert min(b - a for a, b in itertools.pairwise(starts)) >= CATCH_UP_SPACING_S - 1e-9
+    assert len(starts) == pytest.approx(25 * 4 / 3, abs=2)
+    assert clock.next_due > now
+    assert clock.statistics().n_skipped == 0
+
+
+def test_idle_lines_take_all_at_once() -> None:
+    clock = TickClock(0.0)
+    assert clock.due(0.51, at_once=True) == 25
+    assert clock.due(0.51, at_once=True) == 0
+
+
+def test_a_long_stall_is_skipped() -> None:
+    clock = TickClock(0.0)
+    assert clock.due(60.01) == 1
     assert clock.statistics().n_skipped == pytest.approx(59.0 / BLOCK_S, abs=3)
+    assert clock.due(60.01, at_once=True) == pytest.approx(MAX_BEHIND_S / BLOCK_S, abs=2)
 
 
 @pytest.mark.parametrize("far_ppm", [-100.0, -30.0, 0.0, 50.0, 100.0])
