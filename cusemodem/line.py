@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,9 @@ import dsp
 import iax
 from cusemodem.at import actions, events
 from cusemodem.at.engine import Engine
-from cusemodem.cuse.port import Closed, DtrDropped, DtrRaised, Opened, Port
+from cusemodem.cuse.port import Closed, DtrDropped, DtrRaised, Opened, OutputWaiting, Port
 from cusemodem.report import CallReport, MediaCounts
+from cusemodem.tap import Tap
 from dsp import g711
 
 HOST_GONE_GRACE_BLOCKS = 50
@@ -64,6 +65,8 @@ class LineOptions:
     """For the DATE and TIME of caller ID."""
     on_report: Callable[[CallReport], None] | None = None
     """Called with each call's report at its end."""
+    tap: Tap | None = None
+    """Records or replays the line's calls."""
 
 
 def result_of_cause(cause: int | None, *, server_answered: bool) -> str:
@@ -108,6 +111,7 @@ class Line:
         self.endpoint = endpoint
         self.peer = peer
         self.options = options
+        self.tap = options.tap
         self.call: iax.Call | None = None
         self.report: CallReport | None = None
         self.last_report: CallReport | None = None
@@ -138,12 +142,15 @@ class Line:
             actions.ReceiveV21: lambda _a, _n: channel.receive_v21(),
             actions.ReceiveFast: self._receive_fast,
         }
+        self._begin_tap()
 
     # ------------------------------------------------------------------ the host program's side
 
     def service_port(self, now: float) -> None:
         """Move what the host program did into the engine, and the engine's answers back; at once."""
         for event in self.port.events():
+            if self.tap is not None and not isinstance(event, OutputWaiting):
+                self.tap.port_event(type(event).__name__)
             if isinstance(event, DtrDropped):
                 self.engine.dtr_dropped()
             elif isinstance(event, DtrRaised):
@@ -156,6 +163,8 @@ class Line:
             data = self.port.take_output(self.engine.room)
             if not data:
                 break
+            if self.tap is not None:
+                self.tap.host_bytes(data)
             self.engine.host_bytes(data)
             self._perform(now)
         self._perform(now)
@@ -165,7 +174,10 @@ class Line:
         while todo := self.engine.take_actions():
             for action in todo:
                 self._do[type(action)](action, now)
-        self._pending += self.engine.take_output()
+        if said := self.engine.take_output():
+            self._pending += said
+            if self.tap is not None:
+                self.tap.modem_bytes(said)
         if self._pending:
             del self._pending[: self.port.put_input(bytes(self._pending))]
             if len(self._pending) > MAX_PENDING_BYTES:
@@ -242,12 +254,17 @@ class Line:
             "incoming call from %s %s for %s", call.calling_number, call.calling_name, call.called_number
         )
         call.ringing(now)
-        self.engine.event(events.IncomingCall(_caller_id(call, self.options.local_time())))
+        caller = _caller_id(call, self.options.local_time())
+        if self.tap is not None:
+            self.tap.call_event("IncomingCall", asdict(caller))
+        self.engine.event(events.IncomingCall(caller))
         self._perform(now)
         return True
 
     def on_call_event(self, event: iax.Event, now: float) -> None:
         """Take one event of this line's call."""
+        if self.tap is not None:
+            self.tap.call_event(type(event).__name__, _details(event))
         if isinstance(event, iax.CallAnswered):
             self._log.info("the far end answered")
             if self._digits:
@@ -270,6 +287,8 @@ class Line:
 
     def _far_end_hung_up(self, event: iax.CallEnded) -> None:
         was_up, outgoing = self._up, self.report is not None and self.report.outgoing
+        if self.tap is not None:
+            self.tap.call_event("Gone", {})
         self._log.info("the far end hung up: cause %s %s", event.cause, event.text)
         self._end_call("the far end", event.cause, event.text)
         if was_up:
@@ -282,6 +301,9 @@ class Line:
 
     def _start_audio(self) -> None:
         self._up = True
+        self.channel.reset()  # each call begins alike, so that a recorded one can be repeated bit for bit
+        if self.tap is not None:
+            self.tap.audio_begins()
         if self.report is not None:
             self.report.answered_block = self.report.n_blocks
 
@@ -313,6 +335,8 @@ class Line:
         report.ended_by, report.cause, report.cause_text = by, cause, text
         self.last_report = report
         self._log.info("%s", report.sentence())
+        if self.tap is not None:
+            self.tap.call_ended(report)
         if self.options.on_report is not None:
             self.options.on_report(report)
 
@@ -325,7 +349,7 @@ class Line:
             return False
         payload, lost = self.call.receive_audio(dsp.BLOCK)
         row[:] = decode(payload, self.call.format)
-        return lost
+        return lost if self.tap is None else self.tap.received(row, lost=lost)
 
     def on_modem_event(self, event: dsp.Event) -> None:
         """Pass one event of the DSP channel to the engine, and note it in the report."""
@@ -373,6 +397,8 @@ class Line:
         call = self.call
         if self.report is not None:
             self.report.n_blocks += 1
+        if self.tap is not None and self._up:
+            self.tap.transmitted(row)
         if call is not None and self._up and self._ended is None:
             call.send_audio(encode(row, call.format), now)
             if self._digits:
@@ -384,6 +410,8 @@ class Line:
             self._watch_host(now)
         if self._ended is not None:
             self._play_out(self._ended, now)
+        if self.tap is not None:
+            self._service_tap(self.tap, now)
         if self.port.output_waiting or self._pending:
             self.service_port(now)
 
@@ -424,6 +452,21 @@ class Line:
         if self._playout_blocks <= 0 or self._jitter_fill() == 0:
             self._far_end_hung_up(event)
             self._perform(now)
+
+    def _begin_tap(self) -> None:
+        if self.tap is not None:
+            is_open = self.port.open_count > 0
+            self.tap.begin(self.engine.settings, is_open=is_open, dtr=self.port.dtr)
+
+    def _service_tap(self, tap: Tap, now: float) -> None:
+        if tap.exhausted and self.call is not None and self._up:
+            self._log.info("the recording is at its end: hanging up, as the far end did")
+            call = self.call
+            self._far_end_hung_up(iax.CallEnded(call, 16, "end of the recording", local=True))
+            call.hangup(now, cause=16)
+            self._perform(now)
+        if tap.block_done() and self.call is None:
+            self._begin_tap()
 
     def _watch_host(self, now: float) -> None:
         if self.port.open_count > 0 or (self.report is not None and not self._up):
@@ -467,6 +510,13 @@ def encode(samples: Samples, fmt: iax.Format) -> bytes:
     if fmt == iax.Format.ALAW:
         return g711.alaw_encode(samples).tobytes()
     return samples.astype(">i2").tobytes()
+
+
+def _details(event: iax.Event) -> dict[str, object]:
+    """What a recording must keep of an event of the call."""
+    if isinstance(event, iax.CallEnded):
+        return {"cause": event.cause, "text": event.text, "heard": event.call.heard}
+    return {"digit": event.digit} if isinstance(event, iax.DtmfReceived) else {}
 
 
 def _caller_id(call: iax.Call, local_time: time.struct_time) -> events.CallerId:

@@ -359,6 +359,15 @@ class Channel:
         if not self._order(_RECEIVE_FAST, code):
             raise ValueError(f"no fast modulation has the code {code}")
 
+    # both
+
+    def reset(self) -> None:
+        """Become as new, but for the transmit level: what a call leaves behind must not colour the next."""
+        gain = self._record["tx_gain"].copy()
+        self._record[...] = np.zeros((), self._record.dtype)
+        self._record["tx_gain"] = gain
+        self.receive_off()
+
     # measures
 
     @property
