@@ -200,9 +200,9 @@ def _open_channel(path: Path) -> int:
 
 async def _shake_hands(descriptor: int, node: str, path: Path, number: tuple[int, int]) -> None:
     """Answer the kernel's greeting, after which the node is there."""
-    with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
-        await trio.lowlevel.wait_readable(descriptor)
     try:
+        with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
+            await trio.lowlevel.wait_readable(descriptor)
         greeting = messages.parse_request(os.read(descriptor, MAX_TRANSFER))
     except (OSError, BadMessageError) as error:
         raise DeviceError(

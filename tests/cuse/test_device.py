@@ -1,0 +1,268 @@
+"""The trio adapter, with a pair of sockets in the place of /dev/cuse."""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from cusemodem.cuse import device as device_module
+from cusemodem.cuse.device import CuseDevice, node_name, open_cuse
+from cusemodem.cuse.errors import DeviceError
+from cusemodem.cuse.port import Port
+from tests.cuse.host import raw
+from tests.cuse.test_messages import request
+
+GREETING = request(4096, struct.pack("<IIII", 7, 38, 0, 1), unique=1)
+
+
+class Kernel:
+    """The other end of the channel, and the modem's program above the device."""
+
+    def __init__(self, directory: Path) -> None:
+        # Sequenced packets keep the borders of messages, as /dev/cuse does.
+        self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        self.descriptor = theirs.detach()
+        self.node = directory / "ttyIAX0"
+        self.port = Port()
+        self.activities = 0
+        self.device: CuseDevice | None = None
+        self._unique = 10
+
+    def on_activity(self) -> None:
+        self.activities += 1
+        self.port.events()
+        data = self.port.take_output(4096)
+        for _ in range(data.count(b"\r")):
+            self.port.put_input(b"OK\r\n")
+
+    def send(self, opcode: int, body: bytes) -> int:
+        self._unique += 2
+        self.ours.send(request(opcode, body, unique=self._unique))
+        return self._unique
+
+    async def receive(self) -> tuple[int, int, bytes]:
+        """unique, errno, body of the next message."""
+        with trio.fail_after(5):
+            await trio.lowlevel.wait_readable(self.ours)
+        message = self.ours.recv(1 << 17)
+        length, error, unique = struct.unpack_from("<IiQ", message)
+        assert length == len(message)
+        return unique, -error, message[16:]
+
+    async def open(self) -> int:
+        unique = self.send(14, struct.pack("<II", os.O_RDWR, 0))
+        answered, error, body = await self.receive()
+        assert (answered, error) == (unique, 0)
+        return int(struct.unpack_from("<Q", body)[0])
+
+    def read(self, file: int) -> int:
+        return self.send(15, struct.pack("<QQIIQII", file, 0, 100, 0, 0, os.O_RDWR, 0))
+
+    def write(self, file: int, data: bytes) -> int:
+        return self.send(16, struct.pack("<QQIIQII", file, 0, len(data), 0, 0, os.O_RDWR, 0) + data)
+
+
+@asynccontextmanager
+async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kernel]:
+    kernel = Kernel(tmp_path)
+    monkeypatch.setattr(device_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(device_module, "_open_channel", lambda _path: kernel.descriptor)
+    # The kernel shows the node as soon as the reply to its greeting is written.
+    monkeypatch.setattr(device_module, "_require_node", lambda _path: None)
+    kernel.ours.send(GREETING)
+    with kernel.ours:
+        async with open_cuse("ttyIAX0", kernel.port, kernel.on_activity, number=(240, 7)) as device:
+            kernel.device = device
+            yield kernel
+
+
+async def test_greeting_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(tmp_path, monkeypatch) as kernel:
+        unique, error, body = await kernel.receive()
+        assert (unique, error) == (1, 0)
+        assert struct.unpack_from("<IIIIIIII", body) == (7, 31, 0, 1, 65536, 65536, 240, 7)
+        assert body.endswith(b"DEVNAME=ttyIAX0\0")
+        assert kernel.device is not None
+        assert (kernel.device.kind, kernel.device.path) == ("cuse", str(tmp_path / "ttyIAX0"))
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fstat(kernel.descriptor)
+
+
+async def test_a_command_is_answered_within_the_batch_that_brought_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path, monkeypatch) as kernel:
+        await kernel.receive()
+        file = await kernel.open()
+        before = kernel.activities
+        reading, writing = kernel.read(file), kernel.write(file, b"ATZ\r")
+        assert await kernel.receive() == (writing, 0, struct.pack("<II", 4, 0))
+        assert await kernel.receive() == (reading, 0, b"OK\n")
+        # One for the batch of both, one for the bytes that it found waiting.
+        assert kernel.activities - before <= 2
+
+
+async def test_flush_answers_a_blocked_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(tmp_path, monkeypatch) as kernel:
+        await kernel.receive()
+        file = await kernel.open()
+        assert kernel.device is not None
+        reading = kernel.read(file)
+        await trio.testing.wait_all_tasks_blocked()
+        kernel.port.put_input(b"RING\r\n")
+        kernel.device.flush()
+        # Initial settings are canonical, so the answer is the first line.
+        assert await kernel.receive() == (reading, 0, b"RING\n")
+
+
+async def test_timers_run_without_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(tmp_path, monkeypatch) as kernel:
+        await kernel.receive()
+        file = await kernel.open()
+        assert kernel.device is not None
+        kernel.send(39, struct.pack("<QIIQII", file, 2, 0x5402, 1, 36, 0) + raw(vmin=127, vtime=1).pack())
+        await kernel.receive()
+        reading = kernel.read(file)
+        await trio.testing.wait_all_tasks_blocked()
+        start = trio.current_time()
+        kernel.port.put_input(b"OK")
+        kernel.device.flush()
+        assert await kernel.receive() == (reading, 0, b"OK")
+        assert 0.09 < trio.current_time() - start < 3
+
+
+async def test_a_large_write_goes_through_a_small_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path, monkeypatch) as kernel:
+        await kernel.receive()
+        file = await kernel.open()
+        writing = kernel.write(file, bytes(60_000))
+        assert await kernel.receive() == (writing, 0, struct.pack("<II", 60_000, 0))
+        assert kernel.port.statistics().bytes_to_modem == 60_000
+
+
+async def test_flush_inside_an_activity_does_not_recurse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path, monkeypatch) as kernel:
+        await kernel.receive()
+        assert kernel.device is not None
+        depth = most = 0
+        plain = kernel.on_activity
+
+        def nosy() -> None:
+            nonlocal depth, most
+            depth += 1
+            most = max(most, depth)
+            plain()
+            assert kernel.device is not None
+            kernel.device.flush()
+            depth -= 1
+
+        kernel.device._on_activity = nosy
+        file = await kernel.open()
+        writing = kernel.write(file, b"AT\r" + bytes(9000))
+        assert (await kernel.receive())[0] == writing
+        assert most == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "node"),
+    [
+        ("/dev/ttyIAX0", "ttyIAX0"),
+        ("ttyIAX1", "ttyIAX1"),
+        ("/dev/iax/tty0", "iax/tty0"),
+        ("a.b-c+d_e", "a.b-c+d_e"),
+    ],
+)
+def test_names(name: str, node: str) -> None:
+    assert node_name(name) == node
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "/dev/", "a b", "../x", "/tmp/x", ".hidden", "a//b", "a/../b", "x" * 65, "é", "a\n", "a!b", "-x"],
+)
+def test_names_that_are_refused(name: str) -> None:
+    with pytest.raises(DeviceError, match=r"cannot be a device name: write /dev/ and up to 64 letters"):
+        node_name(name)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            errno.ENOENT,
+            r"this kernel offers no /dev/cuse: load its module with 'modprobe cuse', or use a pty",
+        ),
+        (errno.ENODEV, r"this kernel offers no /dev/cuse: load its module"),
+        (errno.EACCES, r"no permission to open /dev/cuse: run as root, or give /dev/cuse to a group"),
+        (errno.EMFILE, r"cannot open /dev/cuse: Too many open files"),
+    ],
+)
+async def test_a_channel_that_cannot_be_opened(
+    error: int, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(device_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(device_module.os, "open", refuse)
+    with pytest.raises(DeviceError, match=sentence) as caught:
+        async with open_cuse("ttyIAX0", Port(), lambda: None):
+            pass
+    assert str(caught.value).startswith(f"{tmp_path}/ttyIAX0: ")
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_name_that_exists_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_module, "DEVICE_DIRECTORY", tmp_path)
+    (tmp_path / "ttyIAX0").touch()
+    (tmp_path / "ttyIAX1").symlink_to("nowhere")
+    for name in ("ttyIAX0", "ttyIAX1"):
+        with pytest.raises(
+            DeviceError, match=f"{name} exists already: stop the program that made it, or choose"
+        ):
+            async with open_cuse(name, Port(), lambda: None):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("greeting", "sentence"),
+    [
+        (b"hello", r"gave no greeting \(a request of 5 bytes"),
+        (request(15, bytes(40)), r"did not begin with its greeting"),
+        (request(4096, struct.pack("<IIII", 7, 20, 0, 1)), r"speaks CUSE 7\.20; 7\.21 or later is needed"),
+        (request(4096, struct.pack("<IIII", 8, 1, 0, 1)), r"speaks CUSE 8\.1"),
+    ],
+)
+async def test_greetings_that_are_refused(
+    greeting: bytes, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = Kernel(tmp_path)
+    monkeypatch.setattr(device_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(device_module, "_open_channel", lambda _path: kernel.descriptor)
+    kernel.ours.send(greeting)
+    with pytest.raises(DeviceError, match=sentence):
+        async with open_cuse("ttyIAX0", kernel.port, kernel.on_activity):
+            pass
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        os.fstat(kernel.descriptor)
+    kernel.ours.close()
+
+
+async def test_a_file_in_the_place_of_dev_cuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cuse").write_text("not a device")
+    monkeypatch.setattr(device_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(device_module, "CUSE_PATH", tmp_path / "cuse")
+    with pytest.raises(DeviceError, match=r"gave no greeting .*is it the kernel's own\?"):
+        async with open_cuse("ttyIAX0", Port(), lambda: None):
+            pass
