@@ -23,7 +23,7 @@ from dsp.line_model.impairment import Impairment, Samples
 REFERENCE_HZ = 1020.0
 
 _N_GRID = 4096  # frequencies from 0 to 4 kHz, less one
-_HZ = np.arange(_N_GRID + 1) * (SAMPLE_RATE / 2 / _N_GRID)
+_HZ: Samples = np.linspace(0.0, SAMPLE_RATE / 2, _N_GRID + 1)
 _N_TAPS = 513
 _CENTRE = 192  # of them: what comes before the shortest delay
 _FLOOR_DB = 60.0
@@ -67,9 +67,8 @@ def _table(*rows: tuple[float, float, float]) -> Callable[[], Response]:
 
 def _normalised(attenuation_db: Samples, delay_ms: Samples) -> Response:
     middle = (_HZ >= 500) & (_HZ <= 2800)
-    relative_db: Samples = attenuation_db - np.interp(REFERENCE_HZ, _HZ, attenuation_db)
-    relative_ms: Samples = delay_ms - delay_ms[middle].min()
-    return Response(_HZ, relative_db, relative_ms)
+    reference_db = float(np.interp(REFERENCE_HZ, _HZ, attenuation_db))
+    return Response(_HZ, attenuation_db - reference_db, delay_ms - float(delay_ms[middle].min()))
 
 
 #: A channel between two good codecs: flat, and no more delay at the edges than filters need.
