@@ -86,6 +86,8 @@ class Modem:
         assert self.process.stdin is not None
         self.process.stdin.close()
         assert self.process.wait(5) == 0
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 @contextlib.contextmanager
@@ -956,6 +958,57 @@ def a_second_device_of_that_name_is_refused(modem: Modem) -> None:
     assert f"DeviceError: {PATH} exists already: stop the program" in done.stderr
 
 
+def trouble(body: str) -> str:
+    """What a program says that tries to serve a device; ``body`` stands inside an async function."""
+    program = f"""
+import os, trio
+from cusemodem.cuse.device import open_cuse
+from cusemodem.cuse.errors import DeviceError
+from cusemodem.cuse.port import Port
+
+def serve(name, **options):
+    return open_cuse(name, Port(), lambda: None, **options)
+
+async def main():
+    {body}
+
+try:
+    trio.run(main)
+except DeviceError as error:
+    print(error)
+"""
+    return run(sys.executable, "-c", program)
+
+
+@check
+def devices_that_cannot_be_made(modem: Modem) -> None:
+    numbers = 'async with serve("ttyA", number=(240, 7)), serve("ttyB", number=(240, {})): print("made")'
+    assert trouble(numbers.format(8)) == "made\n"
+    taken = (
+        "/dev/ttyB: the kernel refused the device: the name, or the number 240:7, is in use by another one\n"
+    )
+    assert trouble(numbers.format(7)) == taken
+    assert trouble('async with serve("/dev/null"): pass').startswith("/dev/null exists already: stop the")
+    lost = """async with serve("ttyA"):
+        open("/sys/class/cuse/ttyA/abort", "w").write("1")
+        await trio.sleep(5)"""
+    assert trouble(lost) == "/dev/ttyA: the kernel has taken the device away; start the modem again\n"
+    Path("/dev/cuse").chmod(0o600)
+    user = f"""os.setuid({USER})
+    async with serve("ttyA"): pass"""
+    assert trouble(user).startswith("/dev/ttyA: no permission to open /dev/cuse: run as root, or give")
+    Path("/dev/cuse").chmod(0o666)
+    assert trouble(user.replace("pass", "print(os.stat('/dev/ttyA').st_uid)")) == "0\n", "no privilege needed"
+    Path("/dev/cuse").chmod(0o600)
+
+
+@check
+def a_directory_in_the_name(modem: Modem) -> None:
+    other = Modem("iax/tty0")
+    assert Path("/dev/iax/tty0").is_char_device()
+    other.end()
+
+
 @check
 def a_killed_server_leaves_no_one_stuck(modem: Modem) -> None:
     other = Modem("ttyIAX9")
@@ -973,11 +1026,6 @@ def a_killed_server_leaves_no_one_stuck(modem: Modem) -> None:
     assert Path("/dev/ttyIAX9").is_char_device()
     again.end()
     assert not Path("/dev/ttyIAX9").exists()
-    for process in (other.process, again.process):
-        for stream in (process.stdin, process.stdout):
-            assert stream is not None
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
 
 
 def main() -> None:
