@@ -122,6 +122,9 @@ class Call(Dialogue):
         self._sender = VoiceSender(self.link)
         self._unwrapper = Unwrapper()
         self._format_heard = False
+        self._trunk_offset: int | None = None
+        self._trunk_timestamp: int | None = None
+        self._trunk_next = 0
         self._peer: PeerConfig | None = None
         self._challenges = 0
         self._challenge = b""
@@ -388,17 +391,42 @@ class Call(Dialogue):
 
     def receive_mini(self, timestamp: int, payload: bytes, now: float) -> None:
         """Take a mini frame: low 16 bits of the time stamp, and audio."""
-        if self.state not in _WITH_MEDIA:
+        if self._ready_for_media(timestamp, now):
+            self._deliver(self._unwrapper.mini(timestamp, now), payload, now)
+
+    def receive_trunked(self, timestamp: int, payloads: Sequence[bytes], now: float) -> None:
+        """Take this call's frames out of one trunk frame that has only the trunk's time stamp.
+
+        The first is laid where this call's clock stands now; later ones keep their distances from it. A
+        trunk timer that was late puts two frames of a call under one stamp: the last of them is the one of
+        that time.
+        """
+        if not self._ready_for_media(timestamp, now) or timestamp == self._trunk_timestamp:
             return
+        lengths_ms = [len(payload) // self.format.sample_bytes // 8 for payload in payloads]
+        if self._trunk_offset is None:
+            self._trunk_offset = self._unwrapper.expected(now) - timestamp
+        at = timestamp + self._trunk_offset - sum(lengths_ms[:-1])
+        if self._trunk_timestamp is None or timestamp > self._trunk_timestamp:
+            at = max(at, self._trunk_next)
+            self._trunk_next = at + sum(lengths_ms)
+            self._trunk_timestamp = timestamp
+        for payload, length_ms in zip(payloads, lengths_ms, strict=True):
+            self._deliver(at, payload, now)
+            at += length_ms
+
+    def _ready_for_media(self, timestamp: int, now: float) -> bool:
+        if self.state not in _WITH_MEDIA:
+            return False
         if not self._format_heard:
             # the full voice frame got lost: ask for it once, and meanwhile trust what was negotiated
             self.link.request_missing(timestamp)
             if not self._unwrapper.anchored:
                 clock = self.link.peer_clock(now)
                 if clock is None:
-                    return
+                    return False
                 self._unwrapper.anchor(clock, now)
-        self._deliver(self._unwrapper.mini(timestamp, now), payload, now)
+        return True
 
     def _receive_voice(self, frame: FullFrame, now: float) -> None:
         if self.state not in _WITH_MEDIA:

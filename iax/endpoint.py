@@ -273,12 +273,28 @@ class Endpoint:
         if isinstance(frame, MetaVideo):
             self._drops[Drop.VIDEO] += 1
             return
-        for mini in (frame,) if isinstance(frame, MiniFrame) else frame.entries:
-            dialogue = self._by_remote.get((addr, mini.source))
-            if isinstance(dialogue, Call):
-                dialogue.receive_mini(mini.timestamp, mini.payload, now)
-            else:
-                self._drops[Drop.NO_DIALOGUE] += 1
+        if isinstance(frame, MiniFrame):
+            self._receive_mini(frame, addr, now)
+        elif frame.timestamped:
+            for entry in frame.entries:
+                self._receive_mini(entry, addr, now)
+        else:
+            by_source: dict[int, list[bytes]] = {}
+            for entry in frame.entries:
+                by_source.setdefault(entry.source, []).append(entry.payload)
+            for source, payloads in by_source.items():
+                call = self._by_remote.get((addr, source))
+                if isinstance(call, Call):
+                    call.receive_trunked(frame.timestamp, payloads, now)
+                else:
+                    self._drops[Drop.NO_DIALOGUE] += 1
+
+    def _receive_mini(self, frame: MiniFrame, addr: Address, now: float) -> None:
+        call = self._by_remote.get((addr, frame.source))
+        if isinstance(call, Call):
+            call.receive_mini(frame.timestamp, frame.payload, now)
+        else:
+            self._drops[Drop.NO_DIALOGUE] += 1
 
     def _receive_full(self, frame: FullFrame, elements: Elements, addr: Address, now: float) -> None:
         if frame.destination == 0:

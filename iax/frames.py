@@ -182,7 +182,10 @@ class TrunkFrame:
     """Voice of several calls in one datagram."""
 
     timestamp: int
+    """Of the trunk, whose zero is not that of any call."""
     entries: tuple[MiniFrame, ...]
+    timestamped: bool
+    """True if the entries carry their calls' own time stamps; else theirs is 0 and the trunk's counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +274,7 @@ def _decode_trunk_untrusted(datagram: bytes) -> TrunkFrame:
             length, source, entry_timestamp = header.unpack_from(datagram, position)
         else:
             source, length = header.unpack_from(datagram, position)
-            entry_timestamp = timestamp & 0xFFFF
+            entry_timestamp = 0
         position += header.size
         if length > len(datagram) - position:
             raise BadFrame("trunk entry runs past the datagram")
@@ -279,4 +282,4 @@ def _decode_trunk_untrusted(datagram: bytes) -> TrunkFrame:
             raise BadFrame(f"trunk entry of call number {source}")
         entries.append(MiniFrame(source, entry_timestamp, datagram[position : position + length]))
         position += length
-    return TrunkFrame(timestamp, tuple(entries))
+    return TrunkFrame(timestamp, tuple(entries), bool(data))

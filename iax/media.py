@@ -110,6 +110,11 @@ class Unwrapper:
         """Take TIMESTAMP as what the peer's clock says now."""
         self._timestamp, self._time = timestamp, now
 
+    def expected(self, now: float) -> int:
+        """Return what the peer's clock says now; it must be anchored."""
+        assert self._timestamp is not None
+        return self._timestamp + int((now - self._time) * 1000)
+
     def full(self, timestamp: int, now: float) -> int:
         """Return the unwrapped value of a 32-bit time stamp."""
         return self._unwrap(timestamp, now, 32)
@@ -122,7 +127,7 @@ class Unwrapper:
         if self._timestamp is None:
             self.anchor(timestamp, now)
             return timestamp
-        expected = self._timestamp + int((now - self._time) * 1000)
+        expected = self.expected(now)
         half = 1 << bits - 1
         delta = (timestamp - expected + half & (1 << bits) - 1) - half
         unwrapped = expected + delta

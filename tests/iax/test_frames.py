@@ -36,11 +36,11 @@ DECODED_ONLY: list[tuple[Frame, str]] = [
     # µ-law as a power of two: the other way to write 0x04
     (FullFrame(2, 3, 20, 1, 2, FrameType.VOICE, 4), "8002 0003 00000014 01 02 02 82"),
     (MetaVideo(0x0123), "0000 8123 0000"),
-    (TrunkFrame(0x10020, (MiniFrame(5, 0x20, b"ab"), MiniFrame(6, 0x20, b"c"))),
+    (TrunkFrame(0x10020, (MiniFrame(5, 0, b"ab"), MiniFrame(6, 0, b"c")), False),
      "0000 01 00 00010020  0005 0002 6162  0006 0001 63"),
-    (TrunkFrame(0x10020, (MiniFrame(5, 0x14, b"ab"), MiniFrame(6, 0x28, b""))),
+    (TrunkFrame(0x10020, (MiniFrame(5, 0x14, b"ab"), MiniFrame(6, 0x28, b"")), True),
      "0000 01 01 00010020  0002 0005 0014 6162  0000 0006 0028"),
-    (TrunkFrame(7, ()), "0000 01 00 00000007"),
+    (TrunkFrame(7, (), False), "0000 01 00 00000007"),
 ]  # fmt: skip
 
 BAD = {
