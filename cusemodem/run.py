@@ -40,7 +40,7 @@ IDLE_TICK_S = 0.1
 is noticed within 100 ms, and an idle modem costs next to nothing."""
 
 LATE_TICK_S = 0.04
-"""Lateness beyond this may have cost audio, at our jitter buffer or the far end's: worth a line in the log."""
+"""Lateness beyond this may have cost audio, at our jitter buffer or the far end's: worth a log line."""
 
 FAREWELL_S = 1.0
 """How long hanging up and releasing the registration may take at the end."""
