@@ -20,7 +20,7 @@ OUTPUT = REPOSITORY / "demo-output"
 TIMEOUT_S = 420
 N_PAGES = 2
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def main() -> int:
     received = Path(shutil.copy(received, OUTPUT / "received.tif"))
     for file in (document, received, *previews(received, OUTPUT, "received-page")):
         name = f"{OUTPUT.name}/{file.name}"
-        console.print(f"  {name:<34} {file.stat().st_size:>8} bytes", soft_wrap=True)
+        console.print(f"  {name:<34} {file.stat().st_size:>8} bytes")
     for report in reports:
         console.print(f"\n{report}")
     return 0
@@ -62,7 +62,7 @@ def _command(document: Path, work: Path) -> tuple[list[str], str]:
         ], f"/dev/{devices[0]} and /dev/{devices[1]} are devices of this machine's kernel."
     missing = missing_for_guest()
     if not missing and subprocess.run(Guest().command(["true"], timeout_s=60), check=False).returncode == 0:
-        return Guest().command([*call, *cuse], timeout_s=TIMEOUT_S, share=[OUTPUT]), (
+        return Guest().command([*call, *cuse], timeout_s=TIMEOUT_S, share=[OUTPUT], real_time=True), (
             f"/dev/{devices[0]} and /dev/{devices[1]} are devices of a user-mode Linux kernel, "
             "for this machine's own has no CUSE (or we are not root)."
         )
