@@ -154,7 +154,7 @@ class Control:
     def _counts(self) -> Outcome:
         count = self._terminal.port.counts
         return Outcome(
-            data=self._terminal.port.lines.pack_counts(count["bytes_to_host"], count["bytes_to_modem"], 0)
+            data=self._terminal.port.lines.pack_counts(count["bytes_to_host"], count["bytes_to_modem"])
         )
 
     def _serial(self) -> Outcome:

@@ -24,10 +24,9 @@ ICOUNTER = Struct("<11i36x")
 
 
 class ModemLines:
-    """State of all lines as one word of TIOCM bits, and a count of changes for each line that the modem
-    drives.
+    """State of all lines as one word of TIOCM bits, and for each line of the modem how often it changed.
 
-    A modem without power to hide shows DSR and CTS from the start.
+    DSR and CTS are on from the start: the modem has power as long as the port is there.
     """
 
     def __init__(self) -> None:
@@ -56,12 +55,12 @@ class ModemLines:
         self.state = (before & ~(clear & HOST_LINES)) | (lines & HOST_LINES)
         return before ^ self.state
 
-    def pack_counts(self, n_received: int, n_sent: int, n_overrun: int) -> bytes:
+    def pack_counts(self, n_received: int, n_sent: int) -> bytes:
         """``struct serial_icounter_struct``, 80 bytes: changes of lines, bytes either way."""
         count = self.changes
         words = (
             *(count[TIOCM_CTS], count[TIOCM_DSR], count[TIOCM_RI], count[TIOCM_CD]),
-            *(n_received, n_sent, 0, 0, 0, 0, n_overrun),
+            *(n_received, n_sent, 0, 0, 0, 0, 0),
         )
         # The kernel's counters are C ints that wrap.
         return ICOUNTER.pack(*((word + 2**31) % 2**32 - 2**31 for word in words))

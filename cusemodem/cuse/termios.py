@@ -17,7 +17,6 @@ TERMIOS2 = Struct("<IIIIB19sII")
 # struct termio (TCGETA): 16-bit flags, line, cc[8], padding
 TERMIO = Struct("<HHHHB8sx")
 
-N_CC = 19
 VINTR, VQUIT, VERASE, VKILL, VEOF, VTIME, VMIN = range(7)
 VSTART, VSTOP, VSUSP, VEOL = 8, 9, 10, 11
 VEOL2 = 16
@@ -34,7 +33,6 @@ IXOFF = 0o010000
 OPOST = 0o000001
 ONLCR = 0o000004
 OCRNL = 0o000010
-ONLRET = 0o000040
 # c_cflag
 CBAUD = 0o010017
 BOTHER = 0o010000
