@@ -28,7 +28,7 @@ from iax.events import (
 )
 from iax.formats import ALAW, ALL_FORMATS, SLINEAR, ULAW, Format
 from iax.frames import Address, BadFrame
-from iax.media import ArrivalQueue, JitterBuffer, MediaStatistics, Playout
+from iax.jitter import ArrivalQueue, JitterBuffer, MediaStatistics, Playout
 from iax.registration import Registration, RegistrationState
 
 __all__ = [

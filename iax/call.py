@@ -42,9 +42,19 @@ from iax.events import (
     TextReceived,
     VoiceReceived,
 )
-from iax.formats import ALL_FORMATS, FRAME_SAMPLES, Format, capability, choose, codec_prefs, format_of
+from iax.formats import (
+    ALL_FORMATS,
+    FRAME_SAMPLES,
+    SAMPLES_PER_MS,
+    Format,
+    capability,
+    choose,
+    codec_prefs,
+    format_of,
+)
 from iax.frames import Address, Command, Control, FrameType, FullFrame
-from iax.media import JitterBuffer, MediaStatistics, Playout, Unwrapper, VoiceSender
+from iax.jitter import JitterBuffer, MediaStatistics, Playout
+from iax.media import Timeline, VoiceSender
 
 PING_INTERVAL_S = 10.0
 INVALID_GRACE_S = 2.0
@@ -120,11 +130,7 @@ class Call(Dialogue):
         """True: voice goes to `VoiceReceived` events as it comes instead of to the jitter buffer."""
         self.jitter: Playout = JitterBuffer()
         self._sender = VoiceSender(self.link)
-        self._unwrapper = Unwrapper()
-        self._format_heard = False
-        self._trunk_offset: int | None = None
-        self._trunk_timestamp: int | None = None
-        self._trunk_next = 0
+        self._timeline = Timeline(self.link)
         self._peer: PeerConfig | None = None
         self._challenges = 0
         self._challenge = b""
@@ -391,42 +397,23 @@ class Call(Dialogue):
 
     def receive_mini(self, timestamp: int, payload: bytes, now: float) -> None:
         """Take a mini frame: low 16 bits of the time stamp, and audio."""
-        if self._ready_for_media(timestamp, now):
-            self._deliver(self._unwrapper.mini(timestamp, now), payload, now)
+        if self.state not in _WITH_MEDIA:
+            return
+        at = self._timeline.mini(timestamp, now)
+        if at is not None:
+            self._deliver(at, payload, now)
 
     def receive_trunked(self, timestamp: int, payloads: Sequence[bytes], now: float) -> None:
-        """Take this call's frames out of one trunk frame that has only the trunk's time stamp.
-
-        The first is laid where this call's clock stands now; later ones keep their distances from it. A
-        trunk timer that was late puts two frames of a call under one stamp: the last of them is the one of
-        that time.
-        """
-        if not self._ready_for_media(timestamp, now) or timestamp == self._trunk_timestamp:
+        """Take this call's frames out of one trunk frame that has only the trunk's time stamp."""
+        if self.state not in _WITH_MEDIA:
             return
-        lengths_ms = [len(payload) // self.format.sample_bytes // 8 for payload in payloads]
-        if self._trunk_offset is None:
-            self._trunk_offset = self._unwrapper.expected(now) - timestamp
-        at = timestamp + self._trunk_offset - sum(lengths_ms[:-1])
-        if self._trunk_timestamp is None or timestamp > self._trunk_timestamp:
-            at = max(at, self._trunk_next)
-            self._trunk_next = at + sum(lengths_ms)
-            self._trunk_timestamp = timestamp
+        lengths_ms = [len(payload) // self.format.sample_bytes // SAMPLES_PER_MS for payload in payloads]
+        at = self._timeline.trunked(timestamp, lengths_ms, now)
+        if at is None:
+            return
         for payload, length_ms in zip(payloads, lengths_ms, strict=True):
             self._deliver(at, payload, now)
             at += length_ms
-
-    def _ready_for_media(self, timestamp: int, now: float) -> bool:
-        if self.state not in _WITH_MEDIA:
-            return False
-        if not self._format_heard:
-            # the full voice frame got lost: ask for it once, and meanwhile trust what was negotiated
-            self.link.request_missing(timestamp)
-            if not self._unwrapper.anchored:
-                clock = self.link.peer_clock(now)
-                if clock is None:
-                    return False
-                self._unwrapper.anchor(clock, now)
-        return True
 
     def _receive_voice(self, frame: FullFrame, now: float) -> None:
         if self.state not in _WITH_MEDIA:
@@ -439,8 +426,7 @@ class Call(Dialogue):
             self.format = self.jitter.format = format_
             self.jitter.clear()
             self.desk.events.append(FormatChanged(self, format_))
-        self._format_heard = True
-        self._deliver(self._unwrapper.full(frame.timestamp, now), frame.payload, now)
+        self._deliver(self._timeline.full(frame.timestamp, now), frame.payload, now)
 
     def _deliver(self, timestamp: int, payload: bytes, now: float) -> None:
         if self.relay:

@@ -37,7 +37,7 @@ from iax.frames import (
     MiniFrame,
 )
 from iax.frames import decode_untrusted as decode_frame_untrusted
-from iax.media import JitterBuffer, Playout
+from iax.jitter import JitterBuffer, Playout
 from iax.registrar import Registrant, Registrar
 from iax.registration import Attempt, Registration
 from iax.reliability import Order

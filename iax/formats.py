@@ -8,6 +8,7 @@ from enum import IntEnum
 SAMPLE_RATE = 8000
 FRAME_SAMPLES = 160
 FRAME_MS = 20
+SAMPLES_PER_MS = SAMPLE_RATE // 1000
 
 
 class Format(IntEnum):
