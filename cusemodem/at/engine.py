@@ -16,7 +16,7 @@ then takes actions again: the last data is followed by EndTransmission.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cusemodem.at import events
@@ -202,8 +202,8 @@ class Engine:
             lines_too_long=self._n_too_long,
             host_bytes_dropped=self._n_dropped,
             output_bytes_dropped=self._out.n_bytes_dropped,
-            calls=self._calls.counters,
-            class1=self._class1.counters,
+            calls=replace(self._calls.counters),
+            class1=replace(self._class1.counters),
         )
 
     # ------------------------------------------------------------------ the host's bytes

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from cusemodem.at.modulations import offered_names
+
 VERSION: Final = "0.1.0"
 
 
@@ -27,7 +29,7 @@ class Identity:
             2: "",  # V.250 I2: the memory test's result, which is the final OK
             3: self.manufacturer,
             4: self.description,
-            6: "Class 1 fax: V.21, V.27ter, V.29",
+            6: f"Class 1 fax: {', '.join(offered_names())}",
             8: self.object_identifier,
             9: self.serial_number,
         }.get(number, self.model)

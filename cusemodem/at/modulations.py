@@ -44,3 +44,9 @@ MODULATIONS: Final = {modulation.code: modulation for modulation in _ALL}
 def offered_codes() -> tuple[int, ...]:
     """The codes that +FTM=? and +FRM=? list, ascending."""
     return tuple(code for code, modulation in MODULATIONS.items() if modulation.offered)
+
+
+def offered_names() -> tuple[str, ...]:
+    """The Recommendations behind those codes, V.21 first, each once."""
+    names = (modulation.name for modulation in _ALL if modulation.offered)
+    return tuple(dict.fromkeys(("V.21", *names)))

@@ -313,6 +313,14 @@ def test_settings_can_be_carried_over(line: FakeLine) -> None:
     assert other.host(b"AT+FCLASS?\r") == b"\r\n1\r\n" + OK
 
 
+def test_statistics_are_a_snapshot(line: FakeLine) -> None:
+    before = line.engine.statistics()
+    line.host(b"AT+FTH=3\r" + FINAL + END)
+    after = line.engine.statistics()
+    assert (before.class1.frames_sent, after.class1.frames_sent) == (0, 1)
+    assert (before.class1_state, after.class1_state) == ("COMMAND", "HDLC_ENDING")
+
+
 def test_second_frm_starts_the_receiver_afresh(line: FakeLine) -> None:
     line.host(b"AT+FRM=96\r")
     line.host(CAN)
