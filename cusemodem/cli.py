@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from cusemodem import compile_command, exchange_command, signal_command
+from cusemodem import channel_command, compile_command, exchange_command, signal_command
 from cusemodem.arguments import USAGE_ERROR, Command, Parser, add_command
 from cusemodem.config import DEFAULT_DIRECTORY, ConfigError, find, load, modem_files
 
@@ -128,7 +128,13 @@ def command_line() -> tuple[Parser, list[str]]:
     )
     check.add_argument("files", metavar="FILE", nargs="*", type=Path, help="default: every file of --config")
     _add_config(check)
-    for add in (compile_command.add, exchange_command.add, signal_command.add_tx, signal_command.add_rx):
+    for add in (
+        compile_command.add,
+        exchange_command.add,
+        signal_command.add_tx,
+        channel_command.add,
+        signal_command.add_rx,
+    ):
         add(commands)
     return parser, list(commands.choices)
 

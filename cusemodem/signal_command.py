@@ -43,7 +43,7 @@ octets) and sends them all on one carrier.
     )
     _add_modulation(parser)
     parser.add_argument(
-        "--level-dbm0", metavar="L", type=float, default=-14.0, help="-50 to 0 dBm0 (default %(default)s)"
+        "--level-dbm0", metavar="L", type=float, default=-14.0, help="-60 to -3 dBm0 (default %(default)s)"
     )
 
 
@@ -104,25 +104,25 @@ def _code(options: argparse.Namespace) -> int:
 def _tx(options: argparse.Namespace) -> int:
     try:
         code = _code(options)
-        if not -50.0 <= options.level_dbm0 <= 0.0:
-            raise _UsageError(f"--level-dbm0 {options.level_dbm0:g} is not from -50 to 0")
+        if not -60.0 <= options.level_dbm0 <= -3.0:
+            raise _UsageError(f"--level-dbm0 {options.level_dbm0:g} is not from -60 to -3")
     except _UsageError as error:
         return _complain("tx", error, 2)
     try:
         data = sys.stdin.buffer.read()
-        samples = _burst(code, data)
+        samples = _burst(code, data, options.level_dbm0)
     except ValueError as error:
         return _complain("tx", error, 1)
-    sys.stdout.buffer.write(_at_level(samples, options.level_dbm0).astype("<i2").tobytes())
+    sys.stdout.buffer.write(samples.astype("<i2").tobytes())
     sys.stdout.buffer.flush()
     return 0
 
 
-def _burst(code: int, data: bytes) -> NDArray[np.int16]:
+def _burst(code: int, data: bytes, level_dbm0: float) -> NDArray[np.int16]:
     from dsp import burst  # noqa: PLC0415 - brings numba
 
     if code != 3:
-        return burst.transmit(code, data)
+        return burst.transmit(code, data, level_dbm0=level_dbm0)
     frames = []
     for number, line in enumerate(data.decode("ascii", "replace").splitlines(), 1):
         try:
@@ -133,19 +133,7 @@ def _burst(code: int, data: bytes) -> NDArray[np.int16]:
             frames.append(frame)
     if not frames:
         raise ValueError("stdin has no frame; write for example ff1384")
-    return burst.transmit_frames(frames)
-
-
-def _at_level(samples: NDArray[np.int16], level_dbm0: float) -> NDArray[np.int16]:
-    import numpy as np  # noqa: PLC0415
-
-    from dsp.qam_tx import TX_LEVEL_DBM0  # noqa: PLC0415
-
-    if level_dbm0 == TX_LEVEL_DBM0:
-        return samples
-    scaled = np.rint(samples * 10.0 ** ((level_dbm0 - TX_LEVEL_DBM0) / 20.0))
-    clipped: NDArray[np.int16] = np.clip(scaled, -32768, 32767).astype(np.int16)
-    return clipped
+    return burst.transmit_frames(frames, level_dbm0=level_dbm0)
 
 
 def _rx(options: argparse.Namespace) -> int:

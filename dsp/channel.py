@@ -277,10 +277,10 @@ class Channel:
     def set_transmit_level(self, level_dbm0: float) -> None:
         """Send modem signals at this level instead of -14 dBm0; tones go up and down with it.
 
-        Raises ``ValueError`` outside -40…-3 dBm0: above it the peaks would be cut.
+        Raises ``ValueError`` outside -60…-3 dBm0: above it the peaks would be cut.
         """
-        if not -40.0 <= level_dbm0 <= -3.0:
-            raise ValueError(f"transmit level {level_dbm0:g} dBm0 is outside -40 to -3")
+        if not -60.0 <= level_dbm0 <= -3.0:
+            raise ValueError(f"transmit level {level_dbm0:g} dBm0 is outside -60 to -3")
         self._record["tx_gain"] = dbm0_to_rms(level_dbm0) / dbm0_to_rms(LEVEL_DBM0)
 
     def send_silence(self) -> None:

@@ -17,7 +17,7 @@ _cusemodem() {
             compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             return ;;
-        --lost)
+        --lost | --lost-mask)
             compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return ;;
@@ -27,7 +27,17 @@ _cusemodem() {
         --rate)
             mapfile -t COMPREPLY < <(compgen -W '300 2400 4800 7200 9600' -- "$current")
             return ;;
-        --listen | --peer | --loss | --duplicate | --reorder | --jitter-ms | --seed | --level-dbm0)
+        --shape)
+            mapfile -t COMPREPLY < <(compgen -W 'bell-3002 g712 loop-loaded loop-long loop-short m1020' -- "$current")
+            return ;;
+        --codec)
+            mapfile -t COMPREPLY < <(compgen -W 'alaw ulaw' -- "$current")
+            return ;;
+        --fill)
+            mapfile -t COMPREPLY < <(compgen -W 'repeat silence' -- "$current")
+            return ;;
+        --listen | --peer | --loss | --duplicate | --reorder | --jitter-ms | --seed | --*-db | --*-dbm0 | --*-ppm | \
+            --*-hz | --*-deg | --*-s | --echo-ms | --delay-ms | --phase-hit | --slip | --dc | --loss-*)
             return ;;
     esac
 
@@ -35,6 +45,10 @@ _cusemodem() {
     case $command in
         '') options='-F -V --config --help --pty --version' ;;
         check) options='--config --help' ;;
+        channel)
+            options='--after-s --before-s --carrier-hz --clock-ppm --codec --dc --delay-ms --echo-db --echo-ms --fill
+                --gain-db --help --idle-noise-dbm0 --jitter-deg --jitter-hz --loss --loss-at --loss-every --loss-from
+                --lost-mask --noise-dbm0 --phase-hit --seed --shape --signal-dbm0 --slip --snr-db' ;;
         compile) options='--help' ;;
         exchange) options='--duplicate --help --jitter-ms --listen --loss --peer --reorder --seed' ;;
         tx) options='--help --level-dbm0 --modulation --rate' ;;
@@ -48,7 +62,7 @@ _cusemodem() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
     elif [[ -z $command || $command == run ]]; then
         local words='' file
-        [[ -n $command ]] || words='check compile exchange run rx tx'
+        [[ -n $command ]] || words='channel check compile exchange run rx tx'
         for file in "$directory"/*[!~]; do
             [[ -f $file ]] && words+=" ${file##*/}"
         done
