@@ -1,0 +1,64 @@
+"""Scenarios: scripts of this folder, each in a guest, two at a time, started before they are asked for.
+
+A fax call takes its real time but little of the processor; one after the other they would take minutes.
+"""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.bed.guest import Guest
+
+GUESTS_AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What to run in the guest: a module of tests.system, its arguments besides --directory, a bound."""
+
+    module: str
+    arguments: str
+    timeout_s: int = 400
+
+    def __str__(self) -> str:
+        return f"{self.module} {self.arguments}"
+
+
+ScenarioRunner = Callable[[Scenario], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def run_scenario(
+    uml: Guest, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ScenarioRunner]:
+    """Give the result of a scenario; those of all selected tests are started with the first."""
+    selected = [
+        item.callspec.params["scenario"]
+        for item in request.session.items
+        if hasattr(item, "callspec") and "scenario" in item.callspec.params
+    ]
+
+    def run(scenario: Scenario, directory: Path) -> subprocess.CompletedProcess[str]:
+        return uml(
+            [
+                *(".venv/bin/python", "-m", f"tests.system.{scenario.module}", "--directory", directory),
+                *scenario.arguments.split(),
+            ],
+            timeout_s=scenario.timeout_s,
+            share=[directory],
+            real_time=True,
+        )
+
+    pool = ThreadPoolExecutor(GUESTS_AT_ONCE)
+    futures: dict[Scenario, Future[subprocess.CompletedProcess[str]]] = {
+        scenario: pool.submit(run, scenario, tmp_path_factory.mktemp(scenario.module))
+        for scenario in selected
+    }
+    try:
+        yield lambda scenario: futures[scenario].result()
+    finally:
+        pool.shutdown(cancel_futures=True)
