@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from cusemodem import channel_command, compile_command, exchange_command, signal_command
+from cusemodem import channel_command, compile_command, exchange_command, replay_command, signal_command
 from cusemodem.arguments import USAGE_ERROR, Command, Parser, add_command
 from cusemodem.config import DEFAULT_DIRECTORY, ConfigError, find, load, modem_files
 
@@ -131,6 +131,7 @@ def command_line() -> tuple[Parser, list[str]]:
     for add in (
         compile_command.add,
         exchange_command.add,
+        replay_command.add,
         signal_command.add_tx,
         channel_command.add,
         signal_command.add_rx,
@@ -162,8 +163,8 @@ def _run(options: argparse.Namespace) -> int:
     config = load(path)
     if options.pty:
         config = dataclasses.replace(config, adapter="pty")
-    for key in config.without_effect():
-        print(f"cusemodem: {config.name}: {key} is set, but has no effect yet", file=sys.stderr)
+    for sentence in config.without_effect():
+        print(f"cusemodem: {config.name}: {sentence}", file=sys.stderr)
     from cusemodem.run import run_modem  # noqa: PLC0415 - brings numba and trio
 
     return run_modem(config)

@@ -96,9 +96,8 @@ class ModemConfig:
         return tuple(Format[codec.upper()] for codec in self.codecs)
 
     def without_effect(self) -> list[str]:
-        """Keys that are set but that this version only reads: the user should know."""
-        keys = ("record", "replay", "iax2debug", "dspdebug")
-        return [key for key in keys if getattr(self, key)] + (["skew"] if self.skew_us else [])
+        """A sentence for each key that is set but changes nothing: the user should know."""
+        return ["skew has no effect: the modem follows the far end's clock by itself"] if self.skew_us else []
 
     def describe(self) -> Iterator[str]:
         """One `field = value` a line, the secret masked: for the log."""

@@ -67,6 +67,8 @@ class LineOptions:
     """Called with each call's report at its end."""
     tap: Tap | None = None
     """Records or replays the line's calls."""
+    dsp_debug: bool = False
+    """Log every order to the DSP channel and everything it reports."""
 
 
 def result_of_cause(cause: int | None, *, server_answered: bool) -> str:
@@ -173,6 +175,8 @@ class Line:
         """Carry out the engine's actions in order, then pass its words to the host."""
         while todo := self.engine.take_actions():
             for action in todo:
+                if self.options.dsp_debug:
+                    self._log.info("dsp: do %s", action)
                 self._do[type(action)](action, now)
         if said := self.engine.take_output():
             self._pending += said
@@ -354,6 +358,8 @@ class Line:
     def on_modem_event(self, event: dsp.Event) -> None:
         """Pass one event of the DSP channel to the engine, and note it in the report."""
         report = self.report
+        if self.options.dsp_debug:
+            self._log_dsp(event)
         if isinstance(event, dsp.DataReceived):
             if report is not None and report.burst is not None:
                 report.burst.n_bytes += len(event.data)
@@ -375,6 +381,12 @@ class Line:
             self.engine.event(events.FrameSent())
         elif isinstance(event, dsp.TransmitDone):
             self.engine.event(events.TransmitDone())
+
+    def _log_dsp(self, event: dsp.Event) -> None:
+        if isinstance(event, dsp.DataReceived):
+            self._log.info("dsp: %d bytes", len(event.data))
+        else:
+            self._log.info("dsp: %s; %s", event, self.channel.measures())
 
     def _note_training(self, trained: bool) -> None:
         burst = self.report.burst if self.report is not None else None

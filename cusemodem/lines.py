@@ -1,13 +1,14 @@
-"""All lines of one process: one bank, one endpoint, one step every 20 ms.
+"""All lines of one process: one bank, one step every 20 ms, and an endpoint for each UDP port.
 
 `Lines.step(now)` is the whole data path of a tick; it is synchronous, and pure apart from the datagrams
-that its caller moves into and out of the endpoint. `run.py` paces it with a real clock and socket; a test
-paces it with a virtual one.
+that its caller moves into and out of the endpoints. `worker.py` paces it with a real clock and sockets; a
+test paces it with a virtual one.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 
@@ -21,30 +22,61 @@ _log = logging.getLogger("cusemodem.lines")
 
 
 class Lines:
-    """The lines of one process; every line of a process shares its endpoint, hence its UDP socket."""
+    """The lines of one process. `endpoint` is for lines that are not given one of their own."""
 
     def __init__(self, endpoint: iax.Endpoint, n_lines: int) -> None:
         self.endpoint = endpoint
         self.bank = dsp.Bank(n_lines)
         self.lines: list[Line] = []
+        self.on_failure: Callable[[Line, Exception], None] | None = None
+        """Called when a line fails by a fault of ours, after it was taken out; without it the error is
+        raised. The others go on."""
+        self._at: list[Line | None] = [None] * n_lines
         self._rx = np.zeros((n_lines, dsp.BLOCK), np.int16)
         self._lost = np.zeros(n_lines, np.bool_)
 
-    def add(self, name: str, port: Port, engine: Engine, peer: iax.PeerConfig, options: LineOptions) -> Line:
-        """Make the next line. Raises IndexError beyond `n_lines`."""
-        index = len(self.lines)
+    def add(
+        self,
+        name: str,
+        port: Port,
+        engine: Engine,
+        peer: iax.PeerConfig,
+        options: LineOptions,
+        *,
+        endpoint: iax.Endpoint | None = None,
+    ) -> Line:
+        """Make a line. Raises IndexError beyond `n_lines`."""
+        if None not in self._at:
+            raise IndexError(f"no room for another line beside {len(self._at)}")
+        index = self._at.index(None)
+        channel = self.bank.channels[index]
+        channel.reset()
         line = Line(
             name,
             index,
             port=port,
             engine=engine,
-            channel=self.bank.channels[index],
-            endpoint=self.endpoint,
+            channel=channel,
+            endpoint=endpoint or self.endpoint,
             peer=peer,
             options=options,
         )
+        self._at[index] = line
         self.lines.append(line)
         return line
+
+    def remove(self, line: Line) -> None:
+        """Forget a line, whose call was ended before."""
+        if self._at[line.index] is line:
+            self._at[line.index] = None
+            self.lines.remove(line)
+            self._rx[line.index] = 0
+            self._lost[line.index] = False
+
+    @property
+    def bank_size(self) -> int:
+        """How many lines there may be."""
+        return len(self._at)
 
     @property
     def in_call(self) -> bool:
@@ -57,11 +89,18 @@ class Lines:
         return sum(errors) / len(errors) if errors else None
 
     def service(self, now: float) -> None:
-        """Hand the endpoint's events to their lines."""
-        self.endpoint.handle_timer(now)
-        for event in self.endpoint.events():
+        """Hand the endpoints' events to their lines."""
+        self._service(self.endpoint, now)
+        others = {id(line.endpoint): line.endpoint for line in self.lines}
+        others.pop(id(self.endpoint), None)
+        for endpoint in others.values():
+            self._service(endpoint, now)
+
+    def _service(self, endpoint: iax.Endpoint, now: float) -> None:
+        endpoint.handle_timer(now)
+        for event in endpoint.events():
             if isinstance(event, iax.IncomingCall):
-                self._offer(event.call, now)
+                self._offer(endpoint, event.call, now)
                 continue
             call = getattr(event, "call", None)
             if call is None:
@@ -69,39 +108,66 @@ class Lines:
                 continue
             for line in self.lines:
                 if line.call is call:
-                    line.on_call_event(event, now)
+                    try:
+                        line.on_call_event(event, now)
+                    except Exception as error:
+                        self._fail(line, error)
                     break
 
-    def _offer(self, call: iax.Call, now: float) -> None:
+    def _offer(self, endpoint: iax.Endpoint, call: iax.Call, now: float) -> None:
         """Ring the line whose IAX2 name the caller used; otherwise the first that is free."""
-        named = [line for line in self.lines if line.peer.username == call.username]
-        for line in named or self.lines:
-            if line.call is None and line.engine.accepts_calls:
-                line.offer(call, now)
-                return
-        (named or self.lines)[0].offer(call, now)  # which refuses it as busy
+        here = [line for line in self.lines if line.endpoint is endpoint]
+        if not here:
+            call.reject(now, cause=27, text="Out of order")
+            return
+        candidates = [line for line in here if line.peer.username == call.username] or here
+        free = (line for line in candidates if line.call is None and line.engine.accepts_calls)
+        line = next(free, candidates[0])  # if none is free, the first refuses it as busy
+        try:
+            line.offer(call, now)
+        except Exception as error:
+            self._fail(line, error)
 
     def _registration_event(self, event: iax.Event) -> None:
+        registration = getattr(event, "registration", None)
+        if registration is None:
+            return
+        extra = {"line": next((line.name for line in self.lines if line.peer is registration.peer), "")}
         if isinstance(event, iax.Registered):
-            _log.info("registration completed: refresh %d s", event.refresh_s)
+            _log.info("registration completed: refresh %d s", event.refresh_s, extra=extra)
         elif isinstance(event, iax.RegistrationRejected):
-            _log.error(
-                "registration refused: cause %s %s; check peername and secret", event.cause, event.text
-            )
+            what = "registration refused: cause %s %s; check peername and secret"
+            _log.error(what, event.cause, event.text, extra=extra)
         elif isinstance(event, iax.RegistrationTimedOut):
-            _log.error("registration timed out: no answer from the server; trying again")
+            _log.error("registration timed out: no answer from the server; trying again", extra=extra)
 
     def step(self, now: float) -> None:
         """One tick: 160 samples in, 160 out, for every line."""
         self.service(now)
-        lines, rx, lost = self.lines, self._rx, self._lost
-        for line in lines:
-            lost[line.index] = line.receive_block(rx[line.index])
+        rx, lost = self._rx, self._lost
+        for line in tuple(self.lines):
+            try:
+                lost[line.index] = line.receive_block(rx[line.index])
+            except Exception as error:
+                self._fail(line, error)
         tx = self.bank.process(rx, lost)
         for index, event in self.bank.events():
-            lines[index].on_modem_event(event)
-        for line in lines:
-            line.finish_block(tx[line.index], now)
+            if (heard := self._at[index]) is not None:
+                try:
+                    heard.on_modem_event(event)
+                except Exception as error:
+                    self._fail(heard, error)
+        for line in tuple(self.lines):
+            try:
+                line.finish_block(tx[line.index], now)
+            except Exception as error:
+                self._fail(line, error)
+
+    def _fail(self, line: Line, error: Exception) -> None:
+        self.remove(line)
+        if self.on_failure is None:
+            raise error
+        self.on_failure(line, error)
 
     def shut_down(self, now: float) -> None:
         """Hang up every call; the caller then flushes the endpoint."""

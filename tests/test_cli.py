@@ -98,13 +98,10 @@ def test_keys_without_effect_are_named_at_the_start(
     import cusemodem.run
 
     monkeypatch.setattr(cusemodem.run, "run_modem", lambda config: 0)
-    (directory / "ttyIAX0").write_text("peername x\nrecord\nskew 5\n")
+    (directory / "ttyIAX0").write_text("peername x\nrecord\ndspdebug\nskew 5\n")
     status, out, err = _outcome(capsys, "ttyIAX0", "--config", str(directory))
     assert (status, out) == (0, "")
-    assert err.splitlines() == [
-        "cusemodem: ttyIAX0: record is set, but has no effect yet",
-        "cusemodem: ttyIAX0: skew is set, but has no effect yet",
-    ]
+    assert err == "cusemodem: ttyIAX0: skew has no effect: the modem follows the far end's clock by itself\n"
 
 
 def test_a_modem_that_is_not_configured(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,7 +148,7 @@ def test_versions(capsys: pytest.CaptureFixture[str]) -> None:
     assert "numba" in out
 
 
-@pytest.mark.parametrize("command", [[], *([c] for c in "run check compile exchange tx channel rx".split())])
+@pytest.mark.parametrize("command", [[], *([c] for c in "run check compile exchange replay tx channel rx".split())])
 def test_every_command_has_help_within_a_terminal(
     command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

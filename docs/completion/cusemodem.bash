@@ -51,18 +51,19 @@ _cusemodem() {
                 --lost-mask --noise-dbm0 --phase-hit --seed --shape --signal-dbm0 --slip --snr-db' ;;
         compile) options='--help' ;;
         exchange) options='--duplicate --help --jitter-ms --listen --loss --peer --reorder --seed' ;;
+        replay) options='--help' ;;
         tx) options='--help --level-dbm0 --modulation --rate' ;;
         rx) options='--help --lost --modulation --rate' ;;
         *) options='--config --help --pty' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
-    elif [[ $command == check ]]; then
+    elif [[ $command == check || $command == replay ]]; then
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
     elif [[ -z $command || $command == run ]]; then
         local words='' file
-        [[ -n $command ]] || words='channel check compile exchange run rx tx'
+        [[ -n $command ]] || words='channel check compile exchange replay run rx tx'
         for file in "$directory"/*[!~]; do
             [[ -f $file ]] && words+=" ${file##*/}"
         done

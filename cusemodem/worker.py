@@ -1,0 +1,364 @@
+"""The lines of one process, in trio: one tick for all of them, a task for each line's life.
+
+A line that cannot start, whose device the kernel takes away or that fails by a fault of ours is restarted
+alone, after a pause that doubles up to a minute. Lines may be added, changed and ended while the others
+have calls. Lines whose files give the same UDP port share its socket.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+import trio
+
+import iax
+import iax.socket
+from cusemodem.at.engine import Engine
+from cusemodem.config import ModemConfig
+from cusemodem.cuse.errors import DeviceError
+from cusemodem.cuse.port import Port
+from cusemodem.device_node import Device, open_device
+from cusemodem.iax_trace import TracedEndpoint
+from cusemodem.line import Line, LineOptions
+from cusemodem.lines import Lines
+from cusemodem.report import CallReport
+from cusemodem.tap import Tap
+from cusemodem.tick import BLOCK_S, TickClock
+
+IDLE_TICK_S = 0.1
+"""With no call on any line the tick wakes five times less often and then does five blocks at once: a ring
+is noticed within 100 ms, and an idle modem costs next to nothing."""
+
+LATE_TICK_S = 0.04
+"""Lateness beyond this may have cost audio, at our jitter buffer or the far end's: worth a log line."""
+
+FAREWELL_S = 1.0
+"""How long hanging up and releasing the registration of a line may take at its end."""
+
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 60.0
+STEADY_S = 60.0
+"""A line that worked for so long begins with the shortest pause again."""
+
+_log = logging.getLogger("cusemodem.run")
+
+
+class LineState(Enum):
+    """Where a configured line stands."""
+
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+    """Out of service, to be tried again."""
+    ENDED = "ended"
+
+
+class _LineFaultError(Exception):
+    """The line raised what it should not."""
+
+
+@dataclass(eq=False)
+class Served:
+    """One configured line and what there is of it."""
+
+    config: ModemConfig
+    state: LineState = LineState.STARTING
+    reason: str = ""
+    """Why it is not ready, in one sentence."""
+    n_restarts: int = 0
+    line: Line | None = None
+    port: Port | None = None
+    device: Device | None = None
+    registration: iax.Registration | None = None
+    replacement: ModemConfig | None = None
+    retiring: trio.Event = field(default_factory=trio.Event)
+    """To end when the line is on-hook; at once with `urgent`."""
+    urgent: bool = False
+    failed: trio.Event = field(default_factory=trio.Event)
+    tried: trio.Event = field(default_factory=trio.Event)
+    """It has been ready or has failed, once."""
+
+
+@dataclass(eq=False)
+class _Trunk:
+    """A UDP socket, its endpoint and how many lines use it."""
+
+    socket: iax.socket.Socket
+    endpoint: iax.Endpoint
+    core: iax.socket.DatagramCore
+    n_lines: int = 0
+
+
+@dataclass
+class Hooks:
+    """What the process around the worker wants to know or adds."""
+
+    on_ready: Callable[[Served], None] = lambda _served: None
+    on_failure: Callable[[Served, float], None] = lambda served, pause_s: _log.error(
+        "%s; next try in %.0f s", served.reason, pause_s, extra={"line": served.config.name}
+    )
+    on_report: Callable[[Served, CallReport], None] = lambda _served, _report: None
+    new_tap: Callable[[ModemConfig], Tap | None] = lambda _config: None
+
+
+class Worker:
+    """At most `capacity` lines. `run` serves until `stop`; the other methods are for the same trio thread."""
+
+    def __init__(self, configs: list[ModemConfig], hooks: Hooks | None = None, capacity: int = 0) -> None:
+        self.served: dict[str, Served] = {}
+        self.started = trio.Event()
+        """Every line of the beginning has been tried once."""
+        self._hooks = hooks or Hooks()
+        self._first = configs
+        nowhere = iax.Endpoint(random.SystemRandom())
+        self.lines = Lines(nowhere, max(capacity, len(configs), 1))
+        self.lines.on_failure = self._line_failed
+        self.clock = TickClock(0.0)
+        self._trunks: dict[object, _Trunk] = {}
+        self._nursery: trio.Nursery | None = None
+        self._hurry = 0
+        self._stopping = trio.Event()
+
+    # ------------------------------------------------------------------ what the process around it does
+
+    async def run(self) -> None:
+        """Serve the lines until `stop` was called and they have ended."""
+        async with trio.open_nursery() as ticking:
+            ticking.start_soon(self._tick)
+            async with trio.open_nursery() as self._nursery:
+                for config in self._first:
+                    self.add(config)
+                for served in list(self.served.values()):
+                    await served.tried.wait()
+                gc.collect()
+                gc.freeze()  # what start-up made lives for ever: collections scan little, the tick is steady
+                self.started.set()
+                await self._stopping.wait()
+            ticking.cancel_scope.cancel()
+
+    def add(self, config: ModemConfig) -> None:
+        """Start a line. Raises IndexError when there is no room for it."""
+        if self._nursery is None or self.room <= 0:
+            raise IndexError(f"no room for {config.name}")
+        served = self.served[config.name] = Served(config)
+        self._nursery.start_soon(self._keep, served)
+
+    @property
+    def room(self) -> int:
+        """How many more lines there may be."""
+        return self.lines.bank_size - len(self.served)
+
+    def retire(self, name: str) -> None:
+        """End a line as soon as it is on-hook."""
+        self.served[name].replacement = None
+        self.served[name].retiring.set()
+
+    def replace(self, config: ModemConfig) -> None:
+        """Restart a line with another configuration as soon as it is on-hook."""
+        served = self.served[config.name]
+        served.replacement = config
+        served.retiring.set()
+
+    def stop(self) -> None:
+        """Hang up, deregister and end every line, within about `FAREWELL_S`."""
+        for served in self.served.values():
+            served.replacement, served.urgent = None, True
+            served.retiring.set()
+        self._stopping.set()
+
+    # ------------------------------------------------------------------ one line's life
+
+    async def _keep(self, served: Served) -> None:
+        pause_s = FIRST_RETRY_S
+        while True:
+            began = trio.current_time()
+            try:
+                await self._serve(served)
+                served.reason = ""
+            except (DeviceError, iax.socket.SocketError) as error:
+                served.reason = str(error)
+            except _LineFaultError:
+                served.reason = "an internal fault, see the log"
+            if served.retiring.is_set():
+                if served.replacement is None:
+                    break
+                served.config, served.replacement = served.replacement, None
+                served.retiring, pause_s = trio.Event(), FIRST_RETRY_S
+                continue
+            served.state = LineState.FAILED
+            if trio.current_time() - began > STEADY_S:
+                pause_s = FIRST_RETRY_S
+            self._hooks.on_failure(served, pause_s)
+            served.tried.set()
+            with trio.move_on_after(pause_s):
+                await served.retiring.wait()
+            pause_s = min(2 * pause_s, LONGEST_RETRY_S)
+            served.n_restarts += 1
+        served.state = LineState.ENDED
+        served.tried.set()
+        if self.served.get(served.config.name) is served:
+            del self.served[served.config.name]
+
+    async def _serve(self, served: Served) -> None:
+        """Open everything, be ready, and close everything at the end."""
+        config = served.config
+        served.state, served.failed = LineState.STARTING, trio.Event()
+        server = await iax.socket.resolve(config.server_host, config.server_port)
+        peer = iax.PeerConfig(server, config.peername, config.secret, config.refresh_s)
+        key, trunk = await self._open_trunk(config)
+        line: Line | None = None
+        try:
+            trunk.endpoint.accept_from.add(server[0])
+            port = served.port = Port()
+            options = LineOptions(
+                config.cidnumber,
+                config.cidname,
+                config.formats,
+                on_report=lambda report: self._hooks.on_report(served, report),
+                tap=self._hooks.new_tap(config),
+                dsp_debug=config.dspdebug,
+            )
+            line = self.lines.add(config.name, port, Engine(), peer, options, endpoint=trunk.endpoint)
+
+            def on_activity() -> None:
+                try:
+                    line.service_port(trio.current_time())
+                except Exception as error:
+                    self.lines.remove(line)
+                    self._line_failed(line, error)
+                trunk.socket.flush(trunk.core)
+
+            async with open_device(config, port, on_activity) as device:
+                served.line, served.device = line, device
+                if config.refresh_s:
+                    served.registration = trunk.endpoint.register(peer, trio.current_time())
+                served.state, served.reason = LineState.READY, ""
+                self._hooks.on_ready(served)
+                served.tried.set()
+                try:
+                    await self._until_over(served, line)
+                finally:
+                    served.device = None
+                    with trio.CancelScope(shield=True):
+                        await self._farewell(served, line, trunk)
+        finally:
+            served.line = served.registration = None
+            if line is not None:
+                self.lines.remove(line)
+            self._close_trunk(key, trunk)
+
+    async def _until_over(self, served: Served, line: Line) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def fault() -> None:
+                await served.failed.wait()
+                nursery.cancel_scope.cancel()
+
+            async def retirement() -> None:
+                await served.retiring.wait()
+                while not served.urgent and (line.call is not None or line.engine.off_hook):  # noqa: ASYNC110
+                    await trio.sleep(IDLE_TICK_S)  # the engine has no bell for it, and nothing hurries
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(fault)
+            nursery.start_soon(retirement)
+        if served.failed.is_set():
+            raise _LineFaultError
+
+    async def _farewell(self, served: Served, line: Line, trunk: _Trunk) -> None:
+        """Hang up and deregister, and let both be acknowledged, within a bound."""
+        now = trio.current_time()
+        call = line.call
+        if not served.failed.is_set():
+            line.shut_down(now)
+        elif call is not None:
+            call.hangup(now, cause=41, text="modem failure")
+        registration = served.registration
+        if registration is not None:
+            registration.release(now)
+        self._hurry += 1
+        try:
+            with trio.move_on_after(FAREWELL_S):
+                while not (
+                    (registration is None or registration.state is iax.RegistrationState.RELEASED)
+                    and (call is None or trunk.endpoint.statistics().calls == 0)
+                ):
+                    trunk.endpoint.handle_timer(trio.current_time())
+                    trunk.socket.flush(trunk.core)
+                    await trio.sleep(BLOCK_S)
+        finally:
+            self._hurry -= 1
+        if registration is not None:
+            trunk.endpoint.forget(registration)
+
+    def _line_failed(self, line: Line, error: Exception) -> None:
+        _log.error("internal fault", exc_info=error, extra={"line": line.name})
+        for served in self.served.values():
+            if served.line is line or (served.line is None and served.config.name == line.name):
+                served.failed.set()
+
+    # ------------------------------------------------------------------ sockets
+
+    async def _open_trunk(self, config: ModemConfig) -> tuple[object, _Trunk]:
+        key = trunk_key(config)
+        if key not in self._trunks:
+            socket = await iax.socket.Socket.open(port=config.port)
+            endpoint = iax.Endpoint(
+                random.SystemRandom(),
+                formats=config.formats,
+                new_playout=iax.ArrivalQueue if config.nojitterbuffer else iax.JitterBuffer,
+            )
+            core = TracedEndpoint(endpoint) if config.iax2debug else endpoint
+            self._trunks[key] = _Trunk(socket, endpoint, core)
+        trunk = self._trunks[key]
+        trunk.n_lines += 1
+        return key, trunk
+
+    def _close_trunk(self, key: object, trunk: _Trunk) -> None:
+        trunk.n_lines -= 1
+        if trunk.n_lines == 0:
+            trunk.socket.close()
+            del self._trunks[key]
+
+    # ------------------------------------------------------------------ the tick
+
+    async def _tick(self) -> None:
+        """Pace the blocks: sleep to the next boundary, take the datagrams, do what is due, send."""
+        lines = self.lines
+        clock = self.clock = TickClock(trio.current_time())
+        was_in_call = False
+        while True:
+            in_call = lines.in_call
+            idle = trio.current_time() + IDLE_TICK_S
+            await trio.sleep_until(clock.next_due if in_call or self._hurry else max(clock.next_due, idle))
+            for _ in range(clock.due(trio.current_time(), at_once=not lines.in_call)):
+                self._step()
+            if was_in_call != lines.in_call:
+                was_in_call = lines.in_call
+                lateness_s = clock.take_worst_lateness_s()
+                if not was_in_call and lateness_s > LATE_TICK_S:
+                    _log.warning("this machine was busy: the tick came up to %.0f ms late", lateness_s * 1000)
+            for served in self.served.values():
+                if served.device is not None:
+                    served.device.flush()
+
+    def _step(self) -> None:
+        now = trio.current_time()
+        for trunk in self._trunks.values():
+            trunk.socket.drain(trunk.core, now)
+        self.lines.step(now)
+        for trunk in self._trunks.values():
+            trunk.socket.flush(trunk.core)
+        self.clock.steer(self.lines.fill_error_samples())
+
+
+def trunk_key(config: ModemConfig) -> object:
+    """Lines with the same key share a socket; 0, any free port, is each line's own."""
+    if config.port == 0:
+        return config.name
+    return config.port
