@@ -331,18 +331,21 @@ class Worker:
         """Pace the blocks: sleep to the next boundary, take the datagrams, do what is due, send."""
         lines = self.lines
         clock = self.clock = TickClock(trio.current_time())
-        was_in_call = False
+        was_in_call = caught_up = False
         while True:
             in_call = lines.in_call
             idle = trio.current_time() + IDLE_TICK_S
             await trio.sleep_until(clock.next_due if in_call or self._hurry else max(clock.next_due, idle))
             for _ in range(clock.due(trio.current_time(), at_once=not lines.in_call)):
                 self._step()
-            if was_in_call != lines.in_call:
-                was_in_call = lines.in_call
+            if not lines.in_call:
                 lateness_s = clock.take_worst_lateness_s()
-                if not was_in_call and lateness_s > LATE_TICK_S:
+                if caught_up and was_in_call and lateness_s > LATE_TICK_S:
                     _log.warning("this machine was busy: the tick came up to %.0f ms late", lateness_s * 1000)
+                caught_up = False
+            elif not caught_up:  # with the idle pause in which the call began
+                caught_up = clock.take_worst_lateness_s() < BLOCK_S
+            was_in_call = lines.in_call
             for served in self.served.values():
                 if served.device is not None:
                     served.device.flush()
