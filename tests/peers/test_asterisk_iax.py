@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import cmath
+import json
 import math
 import random
 import struct
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TypeVar
 
 import pytest
@@ -36,7 +40,7 @@ from iax import (
 )
 from iax.frames import Address
 from iax.socket import Socket
-from tests.bed.asterisk import Asterisk
+from tests.bed.asterisk import BED, Asterisk, free_udp_port
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
@@ -175,6 +179,31 @@ async def test_every_sample_comes_back_from_echo(asterisk: Asterisk, format_: ob
         assert sum(lost) <= n // 20
 
 
+async def test_milliwatt_is_1004_hz(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        call = phone.call("104", "9003", formats=(SLINEAR,))
+        heard = bytearray()
+
+        def tick() -> None:
+            if call.state.value == "up":
+                call.send_audio(SLINEAR.silence(160), trio.current_time())
+                heard.extend(call.receive_audio()[0])
+
+        phone.on_tick = tick
+        await phone.wait(CallAnswered)
+        await trio.sleep(2.5)
+        samples = struct.unpack(f"!{len(heard) // 2}h", heard)[-16000:]
+        assert len(samples) == 16000
+        power = sum(x * x for x in samples) / len(samples)
+        level_dbm0 = 10 * math.log10(power / (22657**2 / 2))
+        real = sum(x * math.cos(2 * math.pi * 1004 * n / 8000) for n, x in enumerate(samples))
+        imaginary = sum(x * math.sin(2 * math.pi * 1004 * n / 8000) for n, x in enumerate(samples))
+        tone = 2 * (real**2 + imaginary**2) / len(samples) ** 2
+        print(f"level {level_dbm0:.2f} dBm0, {tone / power:.4f} of it at 1004 Hz")
+        assert abs(level_dbm0) < 1
+        assert tone / power > 0.99
+
+
 @pytest.mark.parametrize(
     ("number", "kind", "cause"), [("9004", CallBusy, 17), ("9005", CallCongestion, 34), ("9010", None, 1)]
 )
@@ -295,3 +324,120 @@ async def test_qualify_pokes_are_answered(asterisk: Asterisk) -> None:
         await trio.sleep(3)
         shown = await trio.to_thread.run_sync(asterisk.cli, "iax2 show peer 803")
         assert "Status       : OK" in shown, shown
+
+
+@pytest.mark.parametrize(
+    ("account", "format_"),
+    [("701", ULAW), ("702", ALAW), ("703", SLINEAR), ("806", SLINEAR), ("807", SLINEAR)],
+)
+async def test_the_server_chooses_the_format(asterisk: Asterisk, account: str, format_: object) -> None:
+    async with phone_at(asterisk) as phone:
+        peer = phone.account(account, "" if account == "806" else None)  # 806 has no secret
+        call = phone.endpoint.call(peer, "9003", trio.current_time())
+        phone.on_tick = lambda: call.send_audio(call.format.silence(160), trio.current_time())
+        await phone.wait(CallAnswered)
+        assert call.format is format_
+        await trio.sleep(0.5)
+        assert call.statistics().media.frames_received > 15
+        call.hangup(trio.current_time())
+        await trio.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("account", "cause", "words"),
+    [("704", 58, "codec"), ("402", 50, "authority"), ("501", 50, "in clear")],
+)
+async def test_what_cannot_work_is_refused_with_a_reason(
+    asterisk: Asterisk, account: str, cause: int, words: str
+) -> None:
+    """No format in common; encryption forced, which we do not speak yet; nothing but a plain secret."""
+    async with phone_at(asterisk) as phone:
+        phone.call(account, "9002")
+        ended = await phone.wait(CallEnded)
+        assert ended.cause == cause
+        assert words in ended.text
+
+
+async def test_trunk_frames_are_heard_whole(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        phone.endpoint.register(phone.account("801"), trio.current_time())
+        await phone.wait(Registered)
+        await trio.to_thread.run_sync(asterisk.originate, "801", "9003")
+        call = (await phone.wait(IncomingCall)).call
+        call.answer(trio.current_time())
+        lost: list[bool] = []
+
+        def tick() -> None:
+            call.send_audio(call.format.silence(160), trio.current_time())
+            lost.append(call.receive_audio()[1])
+
+        phone.on_tick = tick
+        await trio.sleep(3)
+        assert any(datagram[:4] == b"\0\0\1\0" for datagram, _, _ in phone.captured), "no trunk frame came"
+        media = call.statistics().media
+        print(media)
+        assert media.frames_received > 130
+        assert sum(lost) <= 7
+        call.hangup(trio.current_time())
+
+
+async def test_thirty_two_modems_register_from_one_port(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        for account in range(101, 133):
+            phone.endpoint.register(phone.account(str(account)), trio.current_time())
+        await phone.wait(Registered, count=32)
+        shown = await trio.to_thread.run_sync(asterisk.cli, "iax2 show peers")
+        assert sum(str(phone.socket.address[1]) in line for line in shown.splitlines()) == 32
+
+
+def phase_cycles(block: bytes, first_sample: int) -> float:
+    """Phase of the 1004 Hz tone in a block of slinear, against a clock that counts samples."""
+    samples = struct.unpack(f"!{len(block) // 2}h", block)
+    turned = (x * cmath.exp(-2j * math.pi * 1004 * (first_sample + n) / 8000) for n, x in enumerate(samples))
+    return cmath.phase(sum(turned)) / (2 * math.pi) % 1
+
+
+async def test_loss_does_not_move_what_follows_by_a_sample(asterisk: Asterisk) -> None:
+    """3 % lost, 0 to 30 ms late: the tone that Asterisk sends keeps its phase across every gap."""
+    port = free_udp_port()
+    command = [
+        *(str(BED / "udp-impair"), "--listen", str(port), "--to", str(asterisk.iax_port)),
+        *("--direction", "down", "--loss", "3", "--delay", "0-30", "--media-only", "--seed", "5"),
+    ]
+    relay = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+    assert relay.stdout is not None
+    try:
+        await trio.sleep(0.5)
+        async with phone_at(asterisk) as phone:
+            phone.server = ("127.0.0.1", port)
+            call = phone.call("112", "9003", formats=(SLINEAR,))
+            heard: list[tuple[bytes, bool]] = []
+
+            def tick() -> None:
+                if call.state.value == "up":
+                    call.send_audio(SLINEAR.silence(160), trio.current_time())
+                    heard.append(call.receive_audio())
+
+            phone.on_tick = tick
+            await phone.wait(CallAnswered, 30)
+            await trio.sleep(8)
+            media = call.statistics().media
+            call.hangup(trio.current_time())
+            await trio.sleep(0.3)
+    finally:
+        relay.terminate()
+        counts = json.loads(await relay.stdout.receive_some())
+        await relay.wait()
+    silence = SLINEAR.silence(160)
+    phases = [
+        phase_cycles(block, at * 160)
+        for at, (block, lost) in enumerate(heard)
+        if not lost and block != silence
+    ]
+    steps = [abs((later - earlier + 0.5) % 1 - 0.5) for earlier, later in pairwise(phases)]
+    moved = media.restarts + (media.samples_dropped + media.samples_inserted) // 160
+    jumps = sum(step > 0.02 for step in steps)
+    print(counts, media, f"{len(phases)} blocks, {jumps} jumps of the phase, {moved} moves of the buffer")
+    assert counts["lost"]["down"] > 3
+    assert len(phases) > len(heard) - 20 - 2 * counts["lost"]["down"]
+    assert jumps <= moved
