@@ -370,6 +370,26 @@ def test_unexpected_events_are_counted(line: FakeLine) -> None:
     assert line.engine.statistics().calls.events_ignored == 4
 
 
+def test_calls_are_counted(line: FakeLine) -> None:
+    line.far(e.IncomingCall(), e.CallerGone(), e.IncomingCall())
+    line.host(b"ATA\r")
+    line.run(1)
+    line.host(b"\x18")
+    line.host(b"ATH\r")
+    for _ in range(4):
+        line.host(b"ATD1\r")
+        line.far(e.CallFailed("BUSY"))
+    line.host(b"ATD1\r")
+    line.far(e.CallEnded())
+    line.host(b"ATS7=1D1\r")
+    line.run(1)
+    line.host(b"ATD1\r")
+    line.far(e.CallAnswered())
+    line.run(1)
+    calls = line.engine.statistics().calls
+    assert (calls.calls_in, calls.calls_answered, calls.calls_out, calls.calls_failed) == (2, 1, 7, 7)
+
+
 def test_second_call_starts_clean(line: FakeLine) -> None:
     connected(line)
     line.far(e.FrameReceived(b"\xff\x03\x40old", True))

@@ -467,12 +467,16 @@ def test_frames_of_one_call_are_not_shown_on_the_next(line: FakeLine) -> None:
     assert line.host(b"AT+FRH=3\r") == ERROR
 
 
-def test_room_is_there_again_as_soon_as_data_was_pulled(line: FakeLine) -> None:
-    line.read_rate = 0
-    line.host(b"AT+FTM=96\r" + bytes(4096 + 50))
-    assert line.engine.room == 0
-    assert line.engine.pull_data(200) == bytes(200)
-    assert line.engine.room == 150  # what was kept has moved up without waiting for the next tick
+def test_what_was_kept_moves_up_with_each_pull(line: FakeLine) -> None:
+    """Without waiting for the next tick: the transmitter must not run dry while data is here."""
+    engine = line.engine
+    engine.host_bytes(b"AT+FTM=96\r" + bytes(4096 + 50) + END)
+    engine.take_actions()
+    assert engine.room == 0
+    assert engine.pull_data(4096) == bytes(4096)
+    assert engine.room == 4096 - 50
+    assert engine.pull_data(4096) == bytes(50)
+    assert engine.take_actions() == [a.EndTransmission()]
 
 
 # ---------------------------------------------------------------------- far-end hang-up

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from cusemodem.at.caller_id import MAX_LENGTH, caller_lines, sanitise
 from cusemodem.at.dial_string import DialString, parse_dial_string
 from cusemodem.at.dle import END, Unstuffer, stuff
-from cusemodem.at.events import CallerId
+from cusemodem.at.events import CallerId, FrameReceived
+from cusemodem.at.frame_queue import is_final, is_noise
 from cusemodem.at.modulations import MODULATIONS, offered_codes
 from cusemodem.at.outbox import MAX_WAITING, Outbox
 from cusemodem.at.registers import Registers
@@ -166,6 +167,26 @@ def test_caller_lines() -> None:
         "CDID=<NONE>",
         "NDID=99",
     ]
+
+
+# ---------------------------------------------------------------------- frames
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "fcs_ok", "noise"),
+    [
+        (3, True, True), (4, True, False), (284, True, False), (285, True, True),
+        (4, False, True), (5, False, False), (284, False, False), (285, False, True),
+    ],
+)  # fmt: skip
+def test_noise(n_bytes: int, fcs_ok: bool, noise: bool) -> None:
+    assert is_noise(FrameReceived(bytes(n_bytes), fcs_ok)) is noise
+
+
+def test_final_frames() -> None:
+    assert is_final(b"\xff\x13\x80")
+    assert not is_final(b"\xff\x03\x80")
+    assert not is_final(b"\xff")
 
 
 # ---------------------------------------------------------------------- outbox
