@@ -21,9 +21,13 @@ class TurnOn:
     n_alternation: int
     #: All symbols after the alternation until data: equaliser conditioning, then scrambled ones.
     known: tuple[complex, ...]
-    #: Scrambler state and label's phase (45° steps) after the last of them.
+    #: Scrambler state and label's phase (45° steps) after the last of them; with a trellis code, Y instead.
     scrambler_state: int
     phase: int
+    #: State of the convolutional coder after them.
+    trellis_state: int = 0
+    #: Too short to learn a line from: the receiver must remember what a longer one taught it.
+    short: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Modulation:
     bits_per_symbol: int
     #: Points by label, grid units.
     points: Points
-    #: Change (see constellation.py) by value.
+    #: Change (see constellation.py) by value; empty with a trellis code (trellis.py).
     changes: tuple[int, ...]
     scrambler: int
     turn_on: TurnOn
@@ -49,6 +53,11 @@ class Modulation:
     n_turn_off_silence: int
     #: Mean squared slicing error (points of unit energy) that means: this is not our signal at all.
     hopeless_mse: float
+
+    @property
+    def trellis(self) -> bool:
+        """Whether the convolutional code of V.17 is used."""
+        return not self.changes
 
     @property
     def unit(self) -> float:

@@ -13,7 +13,7 @@ from dsp.kernel import Record, kernel
 from dsp.matched_filter import half_symbols
 from dsp.pulse import SAMPLE_RATE_HZ
 from dsp.qam_rx_state import CHUNK, EQ_CENTRE, EQ_TAPS, FIT_SYMBOLS, TRAINING
-from dsp.qam_tables import BAUD, KNOWN, KNOWN_START, PULSE, RX_HALF
+from dsp.qam_tables import BAUD, KNOWN, KNOWN_START, POINT, PULSE, RX_HALF
 
 #: Position in ``z`` of the first known symbol while fitting: one half symbol more than the equaliser
 #: needs, for the slope of its output.
@@ -57,7 +57,7 @@ def _remaining_turn(rx: Record, usable: NDArray[np.uint8]) -> float:
         re, im = 0.0, 0.0
         for k in range(piece * _PIECE, (piece + 1) * _PIECE):
             if usable[k]:
-                c = KNOWN[known + k]
+                c = POINT[rx.row, KNOWN[known + k]]
                 z_re, z_im = rx.z_re[_FIRST + 2 * k], rx.z_im[_FIRST + 2 * k]
                 re += z_re * c.real + z_im * c.imag
                 im += z_im * c.real - z_re * c.imag
@@ -79,7 +79,7 @@ def _solve(rx: Record, usable: NDArray[np.uint8]) -> None:
         if not usable[k]:
             continue
         at = 2 * k + 1
-        c = KNOWN[known + k]
+        c = POINT[rx.row, KNOWN[known + k]]
         for i in range(EQ_TAPS):
             i_re, i_im = rx.z_re[at + i], rx.z_im[at + i]
             b[i] += c * np.complex64(complex(i_re, -i_im))
@@ -154,7 +154,7 @@ def _judge(rx: Record, usable: NDArray[np.uint8]) -> tuple[float, float]:
                 d_im = rx.z_im[at + i + 1] - rx.z_im[at + i - 1]
                 slope_re += t_re * d_re - t_im * d_im
                 slope_im += t_re * d_im + t_im * d_re
-            c = KNOWN[known + k]
+            c = POINT[rx.row, KNOWN[known + k]]
             e_re, e_im = y_re - c.real, y_im - c.imag
             error += float(e_re * e_re + e_im * e_im)
             n_usable += 1

@@ -29,7 +29,7 @@ from dsp.qam_rx_state import (
     TRAINING,
 )
 from dsp.qam_search import search_block
-from dsp.qam_tables import BAUD, row_of
+from dsp.qam_tables import BAUD, TRELLIS, row_of
 from dsp.qam_track import track
 
 __all__ = [
@@ -72,7 +72,7 @@ def qam_rx_start(rx: Record, code: int) -> bool:
     """Search for a training of T.31 ``code`` from now on; False (and off) if there is no such modulation."""
     row = row_of(code)
     rx.state = OFF
-    if row < 0:
+    if row < 0 or TRELLIS[row]:
         return False
     rx.row = row
     rx.events = 0

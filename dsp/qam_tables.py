@@ -1,7 +1,4 @@
-"""The fast modulations as constant arrays, one row each, for the transmitter's and receiver's kernels.
-
-V.17's rows will stand here beside the others when it comes; see v17.py.
-"""
+"""The fast modulations as constant arrays, one row each, for the transmitter's and receiver's kernels."""
 
 from __future__ import annotations
 
@@ -11,11 +8,12 @@ from numpy.typing import NDArray
 from dsp.kernel import kernel
 from dsp.modulation import Modulation
 from dsp.pulse import CARRIER_STEPS, SAMPLE_RATE_HZ, TX_SYMBOLS, rx_half_taps, rx_phases, tx_phases
+from dsp.v17 import V17
 from dsp.v27ter import V27TER_2400, V27TER_4800
 from dsp.v29 import V29_4800, V29_7200, V29_9600
 
 #: Row order of every table below.
-MODULATIONS: tuple[Modulation, ...] = (V27TER_2400, V27TER_4800, V29_4800, V29_7200, V29_9600)
+MODULATIONS: tuple[Modulation, ...] = (V27TER_2400, V27TER_4800, V29_4800, V29_7200, V29_9600, *V17)
 
 
 def _ints(values: list[int]) -> NDArray[np.int32]:
@@ -34,18 +32,25 @@ SINE = _TURN.imag.astype(np.float32)
 
 # --- points and bits
 
+#: Labels of a constellation, and further points that only a training uses.
+_MOST_LABELS = 128
+_MOST_POINTS = 132
 #: Points of unit mean energy by label; labels that a modulation lacks are 0.
-POINT = np.zeros((len(MODULATIONS), 16), np.complex64)
-#: The labels that exist, and how many.
+POINT = np.zeros((len(MODULATIONS), _MOST_POINTS), np.complex64)
+#: V.17: the label comes from the trellis coder. The others: from the last symbol's, by a change.
+TRELLIS = np.array([m.trellis for m in MODULATIONS])
+#: The labels that exist where there is no trellis, and how many.
 LABELS = np.zeros((len(MODULATIONS), 16), np.int32)
-N_LABELS = _ints([len(m.points) for m in MODULATIONS])
+N_LABELS = _ints([0 if m.trellis else len(m.points) for m in MODULATIONS])
 #: Phase change (45° steps, plus 8 for the outer amplitude) by value, and back.
 CHANGE = np.zeros((len(MODULATIONS), 16), np.int32)
 VALUE = np.zeros((len(MODULATIONS), 16), np.int32)
 for _row, _m in enumerate(MODULATIONS):
-    for _i, (_label, _point) in enumerate(_m.points.items()):
+    for _label, _point in _m.points.items():
         POINT[_row, _label] = _point * _m.unit
-        LABELS[_row, _i] = _label
+    if _m.trellis:
+        continue
+    LABELS[_row, : len(_m.points)] = list(_m.points)
     for _value, _change in enumerate(_m.changes):
         CHANGE[_row, _value] = _change
         VALUE[_row, _change] = _value
@@ -61,11 +66,33 @@ N_SILENCE = _ints([m.turn_on.n_silence for m in MODULATIONS])
 N_ALTERNATION = _ints([m.turn_on.n_alternation for m in MODULATIONS])
 N_KNOWN = _ints([len(m.turn_on.known) for m in MODULATIONS])
 KNOWN_START = _ints([sum(len(m.turn_on.known) for m in MODULATIONS[:row]) for row in range(len(MODULATIONS))])
-#: The symbols from the end of the alternation to the first data symbol, all rows one after another.
-KNOWN = np.concatenate([np.array(m.turn_on.known) * m.unit for m in MODULATIONS]).astype(np.complex64)
+
+
+def _key(point: complex) -> tuple[int, int]:
+    return round(point.real * 1000), round(point.imag * 1000)
+
+
+def _known_indices(row: int, modulation: Modulation) -> NDArray[np.uint8]:
+    """The known symbols as places in POINT; points of no label get places after the labels."""
+    places = {_key(point): label for label, point in modulation.points.items()}
+    indices = []
+    for symbol in modulation.turn_on.known:
+        if _key(symbol) not in places:
+            place = _MOST_LABELS + sum(place >= _MOST_LABELS for place in places.values())
+            places[_key(symbol)] = place
+            POINT[row, place] = symbol * modulation.unit
+        indices.append(places[_key(symbol)])
+    return np.array(indices, np.uint8)
+
+
+#: The symbols from the end of the alternation to the first data symbol, as places in POINT; all rows one
+#: after another.
+KNOWN = np.concatenate([_known_indices(row, m) for row, m in enumerate(MODULATIONS)])
 TEP_POINT = np.array([m.turn_on.tep_point * m.unit for m in MODULATIONS], np.complex64)
 ALTERNATION = np.array([np.array(m.turn_on.alternation) * m.unit for m in MODULATIONS], np.complex64)
 DATA_SCRAMBLER_STATE = np.array([m.turn_on.scrambler_state for m in MODULATIONS], np.int64)
+DATA_TRELLIS_STATE = _ints([m.turn_on.trellis_state for m in MODULATIONS])
+IS_SHORT = np.array([m.turn_on.short for m in MODULATIONS])
 DATA_PHASE = _ints([m.turn_on.phase for m in MODULATIONS])
 N_TURN_OFF = _ints([m.n_turn_off for m in MODULATIONS])
 N_TURN_OFF_SILENCE = _ints([m.n_turn_off_silence for m in MODULATIONS])

@@ -24,6 +24,7 @@ from dsp.qam_tables import (
     LABELS,
     N_KNOWN,
     N_LABELS,
+    POINT,
     POINT_IM,
     POINT_RE,
     PULSE,
@@ -172,7 +173,7 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
             re = y_re[at] * cosine + y_im[at] * sine
             im = y_im[at] * cosine - y_re[at] * sine
             if training:
-                c = KNOWN[known + rx.n_symbols]
+                c = POINT[rx.row, KNOWN[known + rx.n_symbols]]
                 d_re, d_im = c.real, c.imag
                 rx.n_symbols += 1
             else:

@@ -22,6 +22,7 @@ from dsp.qam_tables import (
     COSINE,
     DATA_PHASE,
     DATA_SCRAMBLER_STATE,
+    DATA_TRELLIS_STATE,
     KNOWN,
     KNOWN_START,
     N_ALTERNATION,
@@ -35,12 +36,14 @@ from dsp.qam_tables import (
     SCRAMBLER,
     SINE,
     TEP_POINT,
+    TRELLIS,
     TX_PHASES,
     TX_PULSE,
     TX_STEP,
     row_of,
 )
 from dsp.scrambler import mask_kernel, push_kernel
+from dsp.trellis import label_kernel, next_state_kernel
 
 #: Bytes that wait in the record for their turn.
 TX_RING = 8192
@@ -62,7 +65,8 @@ QAM_TX = np.dtype(
         ("symbols_re", "f4", (TX_SYMBOLS,)),  # newest first
         ("symbols_im", "f4", (TX_SYMBOLS,)),
         ("scrambler_state", "i8"),
-        ("phase", "i4"),  # of the last symbol, 45° steps
+        ("phase", "i4"),  # of the last symbol, 45° steps; with a trellis code its Y
+        ("trellis_state", "i4"),
         ("byte", "i4"),
         ("bits_left", "i4"),  # of that byte
         ("data_begun", "u1"),  # a byte has been written since the start
@@ -100,6 +104,7 @@ def qam_tx_start(tx: Record, code: int) -> bool:
         tx.symbols_im[k] = 0.0
     tx.scrambler_state = DATA_SCRAMBLER_STATE[row]
     tx.phase = DATA_PHASE[row]
+    tx.trellis_state = DATA_TRELLIS_STATE[row]
     tx.bits_left = 0
     tx.data_begun = 0
     tx.end = 0
@@ -167,8 +172,17 @@ def _data_symbol(tx: Record) -> np.complex64:
             tx.bits_left -= 1
         line_bit = bit ^ mask_kernel(kind, state)
         state = push_kernel(kind, state, line_bit)
-        value = (value << 1) | line_bit
+        if TRELLIS[row]:
+            value |= line_bit << k
+        else:
+            value = (value << 1) | line_bit
     tx.scrambler_state = state
+    if TRELLIS[row]:
+        tx.phase = (tx.phase + value) & 3
+        label = label_kernel(value, tx.phase, tx.trellis_state)
+        tx.trellis_state = next_state_kernel(tx.trellis_state, tx.phase)
+        coded: np.complex64 = POINT[row, label]
+        return coded
     change = CHANGE[row, value]
     tx.phase = (tx.phase + change) & 7
     point: np.complex64 = POINT[row, tx.phase | (change & 8)]
@@ -185,7 +199,7 @@ def _turn_on_symbol(tx: Record) -> np.complex64:
         tx.stage = DATA
     point = np.complex64(0)
     if left <= N_KNOWN[row]:
-        point = KNOWN[KNOWN_START[row] + N_KNOWN[row] - left]
+        point = POINT[row, KNOWN[KNOWN_START[row] + N_KNOWN[row] - left]]
     elif left <= N_KNOWN[row] + N_ALTERNATION[row]:
         point = ALTERNATION[row, (N_KNOWN[row] + N_ALTERNATION[row] - left) & 1]
     elif left > N_KNOWN[row] + N_ALTERNATION[row] + N_SILENCE[row]:

@@ -1,19 +1,14 @@
-"""V.17: 14400, 12000, 9600 and 7200 bit/s, trellis coded, 2400 Bd, carrier 1800 Hz.
+"""V.17: 14400, 12000, 9600 and 7200 bit/s at 2400 Bd, carrier 1800 Hz, trellis coded (trellis.py).
 
-The tables of the Recommendation, checked by their structure (``tests/dsp/test_v17.py``). No modem uses
-them yet: V.17 has its place here, and +FTM=? and +FRM=? do not offer it.
+Each rate has two turn-on sequences. The long one teaches a receiver the line; the short one, a tenth of it,
+only says when the data begin to a receiver that remembers the long one.
 """
 
 from __future__ import annotations
 
-BAUD = 2400
-CARRIER_HZ = 1800
-ROLLOFF = 0.25
-#: T.31 codes: (bit rate, short training).
-CODES = {
-    73: (7200, False), 74: (7200, True), 97: (9600, False), 98: (9600, True),
-    121: (12000, False), 122: (12000, True), 145: (14400, False), 146: (14400, True),
-}  # fmt: skip
+from dsp.modulation import Modulation, TurnOn
+from dsp.scrambler import V29_SCRAMBLER
+from dsp.training import TrellisEncoder, v17_conditioning
 
 # Turn-on sequence, grid units (V.17 §5).
 POINT_A, POINT_B, POINT_C, POINT_D = -6 - 2j, 2 - 6j, 6 + 2j, -2 + 6j
@@ -22,20 +17,9 @@ N_CONDITIONING_LONG = 2976
 N_CONDITIONING_SHORT = 38
 N_BRIDGE = 64
 N_ONES = 48
-N_TURN_OFF = 32
-#: Scrambler register at the start of segment 2; two bits a symbol choose C, D, B, A for 00, 01, 10, 11.
-SCRAMBLER_START = 0x2ECDD5
-#: Segment 3: this word, lowest bit first, eight times; two bits a symbol change the phase.
-BRIDGE_WORD = 0x8880
-#: Differential coder before segment 4, after long and short training.
-Y_START_LONG = 1
-Y_START_SHORT = 0
-
-#: Convolutional coder: next state by state and Y1 + 2·Y2; Y0 is the top bit of the new state.
-NEXT_STATE = (
-    (0, 2, 3, 1), (4, 7, 5, 6), (1, 3, 2, 0), (7, 4, 6, 5),
-    (2, 0, 1, 3), (6, 5, 7, 4), (3, 1, 0, 2), (5, 6, 4, 7),
-)  # fmt: skip
+#: Y of the differential coder before segment 4, after long and short training.
+_Y_START_LONG = 1
+_Y_START_SHORT = 0
 
 
 def _points(table: str) -> tuple[complex, ...]:
@@ -83,3 +67,55 @@ POINTS = {
     -2,2  6,-2  -2,-6  2,2  2,-2  -6,2  2,6  -2,-2
     """),
 }
+
+#: Mean squared error of the likeliest path through what is no V.17 signal is 0.27 of the least squared
+#: distance of two points; this much less is still hopeless.
+_HOPELESS = 0.2
+
+
+def _modulation(code: int, bit_rate: int, *, short: bool) -> Modulation:
+    n_bits = bit_rate // 2400
+    points = dict(enumerate(POINTS[bit_rate]))
+    circle = (POINT_A, POINT_B, POINT_C, POINT_D)
+    conditioning, state = v17_conditioning(
+        N_CONDITIONING_SHORT if short else N_CONDITIONING_LONG, 0 if short else N_BRIDGE, circle
+    )
+    encoder = TrellisEncoder(V29_SCRAMBLER, state, _Y_START_SHORT if short else _Y_START_LONG)
+    ones = encoder.ones(N_ONES, n_bits, (), points)
+    turn_on = TurnOn(
+        tep_point=POINT_A,
+        n_tep=480,
+        n_silence=48,
+        alternation=(POINT_A, POINT_B),
+        n_alternation=N_ALTERNATION,
+        known=(*conditioning, *ones),
+        scrambler_state=encoder.state,
+        phase=encoder.phase,
+        trellis_state=encoder.trellis_state,
+        short=short,
+    )
+    least_distance, energy = {14400: (2, 41), 12000: (4, 42), 9600: (8, 40), 7200: (16, 40)}[bit_rate]
+    return Modulation(
+        name="V.17 short" if short else "V.17",
+        code=code,
+        bit_rate=bit_rate,
+        baud=2400,
+        carrier_hz=1800,
+        rolloff=0.25,
+        bits_per_symbol=n_bits,
+        points=points,
+        changes=(),
+        scrambler=V29_SCRAMBLER,
+        turn_on=turn_on,
+        n_turn_off=32,
+        n_turn_off_silence=48,
+        hopeless_mse=_HOPELESS * least_distance / energy,
+    )
+
+
+#: The long and short training of every rate, by T.31 code.
+V17 = tuple(
+    _modulation(code + short, bit_rate, short=bool(short))
+    for code, bit_rate in ((73, 7200), (97, 9600), (121, 12000), (145, 14400))
+    for short in (0, 1)
+)

@@ -1,11 +1,13 @@
-"""V.17's tables, checked by the structure of the code (no modem uses them yet)."""
+"""V.17's tables, checked by the structure of the code."""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from dsp.v17 import NEXT_STATE, POINT_A, POINT_B, POINT_C, POINT_D, POINTS
+from dsp.modulation import Modulation
+from dsp.trellis import NEXT_STATE, next_trellis_state, trellis_label
+from dsp.v17 import POINT_A, POINT_B, POINT_C, POINT_D, POINTS, V17
 
 RATES = pytest.mark.parametrize("rate", POINTS)
 
@@ -78,10 +80,43 @@ def test_free_distance_is_five(rate: int) -> None:
 def state_bit(state: int) -> int:
     """Y0 that goes out with the branches from ``state``: the same for all of them."""
     bits = {NEXT_STATE[state][y] >> 2 for y in range(4)}
-    return bits.pop() if len(bits) == 1 else -1
+    assert bits == {trellis_label(0, y, state) & 1 for y in range(4)}
+    return bits.pop()
 
 
 def test_training_points_are_a_quarter_turn_apart() -> None:
     assert POINT_A * 1j == POINT_B
     assert POINT_B * 1j == POINT_C
     assert POINT_C * 1j == POINT_D
+
+
+def test_labels_hold_their_bits() -> None:
+    for state, y, upper in itertools.product(range(8), range(4), range(16)):
+        label = trellis_label(upper << 2 | 3, y, state)
+        assert (label >> 3, label >> 1 & 3, label & 1) == (upper, y, next_trellis_state(state, y) >> 2)
+
+
+@pytest.mark.parametrize("modulation", V17, ids=lambda m: f"{m.name} {m.bit_rate}")
+def test_segments(modulation: Modulation) -> None:
+    """V.17 §5 table 3: lengths; segment 2 begins with the register's first bits; the bridge from its end."""
+    on = modulation.turn_on
+    n_conditioning = 38 if on.short else 2976
+    assert len(on.known) == n_conditioning + (0 if on.short else 64) + 48
+    assert (on.n_alternation + len(on.known)) / 2.4 == pytest.approx(142.5 if on.short else 1393, abs=1)
+    # out = in + out[-18] + out[-23], worked from the register 0x2ECDD5, bit i the output i + 1 steps before
+    outputs = [0x2ECDD5 >> i & 1 for i in range(22, -1, -1)]
+    for _ in range(2 * n_conditioning):
+        outputs.append(1 ^ outputs[-18] ^ outputs[-23])
+    pairs = list(zip(outputs[23::2], outputs[24::2], strict=True))
+    points = {(0, 0): POINT_C, (0, 1): POINT_D, (1, 1): POINT_A, (1, 0): POINT_B}
+    assert list(on.known[:n_conditioning]) == [points[pair] for pair in pairs]
+    if on.short:
+        return
+    bridge = [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1] * 8
+    for bit in bridge:
+        outputs.append(bit ^ outputs[-18] ^ outputs[-23])
+    last = on.known[n_conditioning - 1]
+    turns = {(0, 0): 1j, (0, 1): 1, (1, 0): -1, (1, 1): -1j}
+    for k in range(64):
+        last *= turns[outputs[-128 + 2 * k], outputs[-127 + 2 * k]]
+        assert on.known[n_conditioning + k] == last

@@ -73,3 +73,22 @@ def test_talker_echo_protection_is_understood_both_ways(modulation: str, rate: i
     assert np.array_equal(receiver.bits[: len(sent)], sent)
     theirs = peer.ModemTx(modulation, rate, sent, tep=True).all()
     assert receive(code, surrounded(theirs, 0, "linear")).data[: len(data)] == data
+
+
+V17 = pytest.mark.parametrize(("rate", "code"), [(7200, 73), (9600, 97), (12000, 121), (14400, 145)])
+
+
+@V17
+def test_their_receiver_takes_our_v17_long_and_then_short(rate: int, code: int) -> None:
+    rng = np.random.default_rng(code)
+    for start in range(N_STARTS):
+        receiver = peer.ModemRx("v17", rate, cutoff_dbm0=-45.5)
+        for short in range(3):
+            if short:
+                receiver.restart(rate, short_train=True)
+                receiver.clear()
+            data = rng.integers(0, 256, rate // 32, dtype=np.uint8).tobytes()
+            audio = surrounded(qam_burst(code + (short > 0), data), start + 5 * short, CODINGS[start % 3])
+            receiver.rx(audio)
+            sent = peer.bytes_to_bits(data)
+            assert np.array_equal(receiver.bits[: len(sent)], sent), (start, short)
