@@ -15,7 +15,14 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from cusemodem import channel_command, compile_command, exchange_command, replay_command, signal_command
+from cusemodem import (
+    channel_command,
+    compile_command,
+    exchange_command,
+    replay_command,
+    report_command,
+    signal_command,
+)
 from cusemodem.arguments import USAGE_ERROR, Command, Parser, add_command
 from cusemodem.config import DEFAULT_DIRECTORY, ConfigError, find, load, modem_files
 
@@ -132,6 +139,7 @@ def command_line() -> tuple[Parser, list[str]]:
         compile_command.add,
         exchange_command.add,
         replay_command.add,
+        report_command.add,
         signal_command.add_tx,
         channel_command.add,
         signal_command.add_rx,

@@ -197,7 +197,7 @@ class Line:
         self._calls_out += 1
         self._digits = action.after_answer
         self._pause_blocks = round(action.pause_s / 0.02)
-        self.report = CallReport(outgoing=True, number=action.number)
+        self.report = self._new_report(outgoing=True, number=action.number)
         try:
             self.call = self.endpoint.call(
                 self.peer,
@@ -211,6 +211,10 @@ class Line:
             self._log.error("cannot dial: %s", error)
             self.report = None
             self.engine.event(events.CallFailed("NO CARRIER"))
+
+    def _new_report(self, *, outgoing: bool, number: str) -> CallReport:
+        started = time.strftime("%Y-%m-%dT%H:%M:%S%z", self.options.local_time())
+        return CallReport(outgoing, number, self.name, started)
 
     def _answer(self, _action: actions.Answer, now: float) -> None:
         if self.call is None:
@@ -253,7 +257,8 @@ class Line:
             return False
         self._calls_in += 1
         self.call = call
-        self.report = CallReport(outgoing=False, number=call.calling_number)
+        self.report = self._new_report(outgoing=False, number=call.calling_number)
+        self.report.called_number = call.called_number
         self._log.info(
             "incoming call from %s %s for %s", call.calling_number, call.calling_name, call.called_number
         )
@@ -327,18 +332,27 @@ class Line:
         self.channel.receive_off()
         if call is None or report is None:
             return
-        media = call.statistics().media
+        statistics = call.statistics()
+        media = statistics.media
         report.media = MediaCounts(
             received=media.frames_received,
             lost_ms=media.samples_lost / SAMPLES_PER_MS,
             late=media.frames_late,
             duplicate=media.frames_duplicate,
             reordered=media.frames_reordered,
-            jitter_ms=media.jitter_ms,
+            jitter_ms=round(media.jitter_ms, 2),
+            dropped_ms=media.samples_dropped / SAMPLES_PER_MS,
+            inserted_ms=media.samples_inserted / SAMPLES_PER_MS,
+            restarts=media.restarts,
+            sent=statistics.frames_sent,
+            rtt_ms=statistics.rtt_ms,
+            resent=statistics.full_frames_resent,
+            lost_at_peer=statistics.peer_loss_count,
         )
+        report.voice_format = call.format.name.lower()
         report.ended_by, report.cause, report.cause_text = by, cause, text
         self.last_report = report
-        self._log.info("%s", report.sentence())
+        self._log.logger.info("%s", report.sentence(), extra={"line": self.name, "call": report.as_dict()})
         if self.tap is not None:
             self.tap.call_ended(report)
         if self.options.on_report is not None:
@@ -394,7 +408,7 @@ class Line:
             return
         if trained:
             burst.trained = True
-            burst.level_dbm0 = float(self.channel.measures().level_dbm0)
+            burst.level_dbm0 = round(float(self.channel.measures().level_dbm0), 1)
         else:
             burst.trained = burst.trained or False
             burst.n_failed_trainings += 1
@@ -402,7 +416,11 @@ class Line:
     def _note_quality(self, event: dsp.CarrierLost) -> None:
         burst = self.report.burst if self.report is not None else None
         if burst is not None and not burst.transmitted and not event.v21:
-            burst.snr_db = float(self.channel.measures().snr_db)
+            measures = self.channel.measures()
+            burst.snr_db = round(float(measures.snr_db), 1)
+            burst.evm = round(float(measures.evm), 4)
+            burst.carrier_offset_hz = round(float(measures.carrier_offset_hz), 2)
+            burst.clock_offset_ppm = round(float(measures.clock_offset_ppm), 1)
 
     def finish_block(self, row: Samples, now: float) -> None:
         """End one block: send its transmit audio, let the engine's time pass, feed the transmitter."""

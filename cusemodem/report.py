@@ -42,6 +42,10 @@ class Burst:
     n_bytes: int = 0
     level_dbm0: float | None = None
     snr_db: float | None = None
+    evm: float | None = None
+    """Error vector magnitude, as a share of the constellation's rms."""
+    carrier_offset_hz: float | None = None
+    clock_offset_ppm: float | None = None
 
 
 @dataclass
@@ -54,6 +58,17 @@ class MediaCounts:
     duplicate: int = 0
     reordered: int = 0
     jitter_ms: float = 0.0
+    dropped_ms: float = 0.0
+    """Audio thrown away, and silence put in, to keep the buffer's depth: slips, if a carrier was up."""
+    inserted_ms: float = 0.0
+    restarts: int = 0
+    """The far end's time line jumped."""
+    sent: int = 0
+    rtt_ms: float | None = None
+    resent: int = 0
+    """Full (signalling) frames that had to be sent again."""
+    lost_at_peer: int | None = None
+    """Voice frames that the far end says it missed."""
 
 
 @dataclass
@@ -62,6 +77,12 @@ class CallReport:
 
     outgoing: bool
     number: str
+    line: str = ""
+    started: str = ""
+    """Local time, ISO 8601."""
+    called_number: str = ""
+    """For an incoming call: the number that was dialled (DID)."""
+    voice_format: str = ""
     n_blocks: int = 0
     answered_block: int | None = None
     bursts: list[Burst] = field(default_factory=list)
@@ -92,7 +113,17 @@ class CallReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON-ready values."""
-        return asdict(self) | {"duration_s": round(self.duration_s, 2)}
+        return asdict(self) | {
+            "duration_s": round(self.duration_s, 2),
+            "rate": self.rate,
+            "summary": self.sentence().removeprefix("call report: "),
+        }
+
+    @property
+    def rate(self) -> str:
+        """The modulation that last carried data, `V.29 9600`, or nothing."""
+        code = next((b.code for b in reversed(self.bursts) if b.n_bytes and b.trained is not False), None)
+        return "" if code is None else MODULATION_NAMES.get(code, str(code))
 
     def sentence(self) -> str:
         """One paragraph for a person, on one line, beginning with `call report:`."""
@@ -125,6 +156,9 @@ class CallReport:
         if heard is not None and heard.level_dbm0 is not None:
             quality = f", SNR {heard.snr_db:.0f} dB" if heard.snr_db is not None else ""
             parts.append(f"level {heard.level_dbm0:.1f} dBm0{quality}")
+        offset = next((b.clock_offset_ppm for b in reversed(self.bursts) if b.clock_offset_ppm), None)
+        if offset is not None:
+            parts.append(f"far clock {offset:+.0f} ppm")
         media = self.media
         parts.append(
             f"audio: {media.received} frames received, {media.lost_ms:.0f} ms lost, {media.late} late, "

@@ -9,13 +9,10 @@ import sys
 import sdnotify
 import trio
 
+from cusemodem.archive import Archive
 from cusemodem.background import Background
 from cusemodem.config import ModemConfig
 from cusemodem.paths import state_directory
-from cusemodem.recording import Recorder
-from cusemodem.recording_store import RecordingStore
-from cusemodem.replay import LiveReplay
-from cusemodem.tap import Tap
 from cusemodem.worker import Hooks, LineState, Served, Worker
 
 log = logging.getLogger("cusemodem.run")
@@ -38,7 +35,8 @@ async def _run(config: ModemConfig, background: Background) -> int:
         if started:  # before, it is the end, and said below
             log.error("%s; next try in %.0f s", served.reason, pause_s)
 
-    hooks = Hooks(_say_ready, on_failure, new_tap=lambda config: new_tap(config, background))
+    archive = Archive(state_directory(), background)
+    hooks = Hooks(_say_ready, on_failure, lambda _served, report: archive.keep(report), archive.new_tap)
     worker = Worker([config], hooks)
     notify = sdnotify.SystemdNotifier()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -69,16 +67,6 @@ async def _first_try(worker: Worker, name: str) -> Served:
 def _say_ready(served: Served) -> None:
     if served.device is not None and not served.n_restarts:
         print(f"ready: {served.device.path} ({served.device.kind})", flush=True)
-
-
-def new_tap(config: ModemConfig, background: Background) -> Tap | None:
-    """The recorder or replay of a line that asks for one."""
-    directory = state_directory() / "recordings"
-    if config.replay:
-        return LiveReplay(config.name, directory)
-    if config.record:
-        return Recorder(config.name, RecordingStore(directory), background.submit)
-    return None
 
 
 class _InfoOnly(logging.Filter):

@@ -11,7 +11,7 @@ import gc
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import trio
@@ -19,6 +19,7 @@ import trio
 import iax
 import iax.socket
 from cusemodem.at.engine import Engine
+from cusemodem.at.identity import CUSEMODEM
 from cusemodem.config import ModemConfig
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.port import Port
@@ -223,7 +224,8 @@ class Worker:
                 tap=self._hooks.new_tap(config),
                 dsp_debug=config.dspdebug,
             )
-            line = self.lines.add(config.name, port, Engine(), peer, options, endpoint=trunk.endpoint)
+            engine = Engine(replace(CUSEMODEM, last_call=lambda: last_call(served)))
+            line = self.lines.add(config.name, port, engine, peer, options, endpoint=trunk.endpoint)
 
             def on_activity() -> None:
                 try:
@@ -358,6 +360,12 @@ class Worker:
         for trunk in self._trunks.values():
             trunk.socket.flush(trunk.core)
         self.clock.steer(self.lines.fill_error_samples())
+
+
+def last_call(served: Served) -> str:
+    """The sentence of the line's last call, for ATI6; "" before the first."""
+    report = served.line.last_report if served.line is not None else None
+    return "" if report is None else report.sentence()
 
 
 def trunk_key(config: ModemConfig) -> object:

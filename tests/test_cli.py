@@ -148,7 +148,7 @@ def test_versions(capsys: pytest.CaptureFixture[str]) -> None:
     assert "numba" in out
 
 
-@pytest.mark.parametrize("command", [[], *([c] for c in "run check compile exchange replay tx channel rx".split())])
+@pytest.mark.parametrize("command", [[], *([name] for name in cli.command_line()[1])])
 def test_every_command_has_help_within_a_terminal(
     command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

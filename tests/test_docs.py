@@ -84,7 +84,7 @@ def _complete(*words: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
-@pytest.mark.parametrize("command", ["channel", "check", "compile", "exchange", "replay", "run", "tx", "rx"])
+@pytest.mark.parametrize("command", sorted(_commands()))
 def test_completion_knows_each_commands_options(command: str) -> None:
     assert set(_complete(command, "--")) == set(_options(command))
 

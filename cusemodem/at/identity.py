@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,9 +21,13 @@ class Identity:
     serial_number: str = "0"
     object_identifier: str = ""
     description: str = ""
+    last_call: Callable[[], str] | None = None
+    """What the line knows of its last call, as one line of text, "" if there was none yet: for I6."""
 
     def information(self, number: int) -> str:
         """The text of I`number` (0…9)."""
+        if number == 6 and self.last_call is not None and (text := self.last_call()):
+            return "".join(c if " " <= c <= "~" else "?" for c in text)
         return {
             0: self.model,
             1: self.revision,

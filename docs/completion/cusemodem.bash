@@ -52,6 +52,7 @@ _cusemodem() {
         compile) options='--help' ;;
         exchange) options='--duplicate --help --jitter-ms --listen --loss --peer --reorder --seed' ;;
         replay) options='--help' ;;
+        report) options='--help --json --since --state' ;;
         tx) options='--help --level-dbm0 --modulation --rate' ;;
         rx) options='--help --lost --modulation --rate' ;;
         *) options='--config --help --pty' ;;
@@ -61,9 +62,9 @@ _cusemodem() {
     elif [[ $command == check || $command == replay ]]; then
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
-    elif [[ -z $command || $command == run ]]; then
+    elif [[ -z $command || $command == run || $command == report ]]; then
         local words='' file
-        [[ -n $command ]] || words='channel check compile exchange replay run rx tx'
+        [[ -n $command ]] || words='channel check compile exchange replay report run rx tx'
         for file in "$directory"/*[!~]; do
             [[ -f $file ]] && words+=" ${file##*/}"
         done
