@@ -83,6 +83,7 @@ class Engine:
         self._pending: deque[Command] = deque()
         self._line_just_ended = False
         self._output_taken = False
+        self._abort_unsaid = False
         self._n_commands = self._n_errors = self._n_too_long = self._n_dropped = 0
 
     # ------------------------------------------------------------------ in
@@ -230,6 +231,10 @@ class Engine:
                 continue
             byte = self._input[0]
             del self._input[0]
+            if self._abort_unsaid:
+                self._abort_unsaid = False
+                if byte & 0x7F not in b"Tt/":
+                    self._say(Result.OK)  # no command after all: the abort is answered like any other
             if mode is HostMode.COMMAND or self._abort(byte):
                 self._command_byte(byte)
 
@@ -251,22 +256,26 @@ class Engine:
     def _abort(self, byte: int) -> bool:
         """A character ends the wait (V.250 §5.6.1); True when it also begins a command line.
 
-        Programs abort with CAN, but some just send their next command: its A is not lost.
+        Programs abort with CAN, but some just send their next command: its A is not lost, and its result is
+        the only one. An OK of the abort's own would be taken for the command's, the program would send the
+        command again, abort it again, and so on for ever (efax does).
         """
         if byte & 0x7F in _NEVER_ABORT:
             return False
         self._pending.clear()
+        self._abort_unsaid = byte & 0x7F in b"Aa"
         if self._calls.awaits_call:
             result = self._calls.command(AbortCommand())
             if result is not None:
                 self._say(result)
         else:
             self._class1.event(Abort())
-        return byte & 0x7F in b"Aa"
+        return self._abort_unsaid
 
     def _forget_host(self) -> None:
         self._input.clear()
         self._pending.clear()
+        self._abort_unsaid = False
         self._line.cancel()
 
     # ------------------------------------------------------------------ lines and results
@@ -306,7 +315,8 @@ class Engine:
     def _say(self, result: Result) -> None:
         self._n_errors += result is Result.ERROR
         self._calls.noticed(result)
-        self._out.result(result)
+        if not self._abort_unsaid:
+            self._out.result(result)
 
     def _dtmf(self, event: events.DtmfReceived) -> None:
         """A digit is shown in command state only, never amid data."""

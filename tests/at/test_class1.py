@@ -541,3 +541,26 @@ def test_commands_queued_behind_a_frame_survive_a_hang_up(line: FakeLine) -> Non
     line.host(b"AT+FTH=3\r")
     line.host(FINAL + END + b"ATI3\r")
     assert line.far(e.CallEnded()) == NO_CARRIER + b"\r\ncusemodem\r\n" + OK
+
+
+def test_a_command_instead_of_an_abort_has_the_only_result(line: FakeLine) -> None:
+    """Efax gives a +FRM up by its next command, perhaps after CAN: it must get that command's result.
+
+    With an OK for the abort besides, it takes each OK for the answer to a +FRH that the next one aborts,
+    for ever (seen with Asterisk after lost audio).
+    """
+    line.host(b"AT+FRM=96\r")
+    assert line.host(b"AT+FRH=3\r") == b""
+    assert line.far(e.FlagsDetected()) == CONNECT
+    line.host(CAN)
+    line.host(b"AT+FRM=96\r")
+    assert line.host(CAN + b"AT+FRH=3\r") == OK  # the OK of CAN; the program sends its command again
+    assert line.host(b"AT+FRH=3\r") == b""
+    assert line.far(e.FlagsDetected()) == CONNECT
+
+
+def test_an_a_that_begins_no_command_is_an_abort_like_any_other(line: FakeLine) -> None:
+    line.host(b"AT+FRM=96\r")
+    assert line.host(b"A") == b""
+    assert line.host(b"x") == OK
+    assert line.host(b"\rAT\r") == OK
