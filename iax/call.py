@@ -26,7 +26,7 @@ from iax.auth import (
     new_challenge,
 )
 from iax.dialogue import Desk, Dialogue
-from iax.elements import Element, Elements, Pair, clean_text
+from iax.elements import Element, Elements, Pair, clean_text, fit_text
 from iax.events import (
     CallAccepted,
     CallAnswered,
@@ -63,6 +63,8 @@ MAX_CHALLENGES = 3
 """So many challenges of one call are answered: we are nobody's MD5 oracle."""
 MAX_NUMBER = 79
 MAX_NAME = 79
+"""Octets, as in chan_iax2 (AST_MAX_EXTENSION)."""
+AUTHENTICATION_WAIT_S = 10.0
 DTMF_DIGITS = "0123456789*#ABCD"
 PROTOCOL_VERSION = 2
 _NUMBER_UNAVAILABLE = 0x43  # Q.931 presentation
@@ -136,7 +138,7 @@ class Call(Dialogue):
         self._challenge = b""
         self._secret: str | None = None
         self._late_hangup: tuple[int, str] | None = None
-        self._ping_due: float | None = None
+        self._ping_due = now + PING_INTERVAL_S
         self._invalid_since: float | None = None
         self._frames_out_of_state = 0
         self._peer_loss: int | None = None
@@ -160,7 +162,7 @@ class Call(Dialogue):
         self._peer = peer
         self.called_number = self.dnid = _checked_number(number)
         self.calling_number = _checked_number(calling_number)
-        self.calling_name = clean_text(calling_name)[:MAX_NAME]
+        self.calling_name = fit_text(clean_text(calling_name), MAX_NAME)
         self.username = peer.username
         self.called_context = peer.context
         if not formats:
@@ -207,13 +209,13 @@ class Call(Dialogue):
     ) -> None:
         """Act on NEW (already counted in by the link): challenge, refuse, or offer the call."""
         self.outgoing = False
-        self.called_number = elements.text(Element.CALLED_NUMBER)[:MAX_NUMBER]
-        self.dnid = elements.text(Element.DNID)[:MAX_NUMBER]
-        self.calling_number = elements.text(Element.CALLING_NUMBER)[:MAX_NUMBER]
-        self.calling_name = elements.text(Element.CALLING_NAME)[:MAX_NAME]
-        self.ani = elements.text(Element.CALLING_ANI)[:MAX_NUMBER]
-        self.username = elements.text(Element.USERNAME)[:MAX_NAME]
-        self.called_context = elements.text(Element.CALLED_CONTEXT)[:MAX_NAME]
+        self.called_number = fit_text(elements.text(Element.CALLED_NUMBER), MAX_NUMBER)
+        self.dnid = fit_text(elements.text(Element.DNID), MAX_NUMBER)
+        self.calling_number = fit_text(elements.text(Element.CALLING_NUMBER), MAX_NUMBER)
+        self.calling_name = fit_text(elements.text(Element.CALLING_NAME), MAX_NAME)
+        self.ani = fit_text(elements.text(Element.CALLING_ANI), MAX_NUMBER)
+        self.username = fit_text(elements.text(Element.USERNAME), MAX_NAME)
+        self.called_context = fit_text(elements.text(Element.CALLED_CONTEXT), MAX_NAME)
         self.presentation = elements.number(Element.CALLINGPRES)
         self.formats = tuple(formats)
         wanted = _format2(elements, Element.FORMAT2, Element.FORMAT)
@@ -258,7 +260,7 @@ class Call(Dialogue):
         self.send(
             Command.ACCEPT, [(Element.FORMAT, int(self.format)), (Element.FORMAT2, int(self.format))], now
         )
-        self._media_begins(now)
+        self._media_begins()
 
     def proceeding(self, now: float) -> None:
         """Tell the caller that the call is on its way."""
@@ -328,7 +330,7 @@ class Call(Dialogue):
     def send_text(self, text: str, now: float) -> None:
         """Send a text frame of at most 1000 octets."""
         if self.state in _WITH_MEDIA:
-            self.send_frame(FrameType.TEXT, 0, text.encode()[:1000], now)
+            self.send_frame(FrameType.TEXT, 0, fit_text(text, 1000).encode(), now)
 
     @property
     def heard(self) -> bool:
@@ -447,13 +449,18 @@ class Call(Dialogue):
 
     def handle_dead(self, now: float) -> None:
         """The peer does not answer any more."""
+        if self.state is CallState.AUTHENTICATING:
+            self._close(now)  # nobody was told of this call
+            return
         host, port = self.link.address
         self._ended(causes.DESTINATION_OUT_OF_ORDER, f"no answer from {host}:{port}", now)
 
     def own_timer(self) -> float | None:
-        """Return when the next PING is due, or the grace after INVAL ends."""
+        """Return when the next PING is due, or a wait ends."""
         if self._invalid_since is not None:
             return self._invalid_since + INVALID_GRACE_S
+        if self.state is CallState.AUTHENTICATING:
+            return self.link.zero + AUTHENTICATION_WAIT_S
         return self._ping_due
 
     def handle_own_timer(self, now: float) -> None:
@@ -463,9 +470,13 @@ class Call(Dialogue):
             if self.link.last_heard is None or self.link.last_heard <= asked_at:
                 self._ended(causes.INVALID_CALL_REFERENCE, "the server lost this call", now)
                 return
-        if self._ping_due is not None and now >= self._ping_due:
+        if self.state is CallState.AUTHENTICATING:
+            if now >= self.link.zero + AUTHENTICATION_WAIT_S:
+                self._refuse(causes.NOT_SUBSCRIBED, "No authority found", now)
+        elif now >= self._ping_due:
             self._ping_due = now + PING_INTERVAL_S
-            self.send(Command.PING, [], now)
+            if self.link.remote:
+                self.send(Command.PING, [], now)
 
     # -- commands
 
@@ -479,7 +490,7 @@ class Call(Dialogue):
             return
         self.format = chosen
         self.state = CallState.ACCEPTED
-        self._media_begins(now)
+        self._media_begins()
         self.desk.events.append(CallAccepted(self))
 
     def _on_authreq(self, frame: FullFrame, elements: Elements, now: float) -> None:
@@ -593,14 +604,12 @@ class Call(Dialogue):
     def _send_cause(self, command: Command, cause: int, text: str, now: float) -> None:
         pairs: list[Pair] = []
         if text:
-            pairs.append((Element.CAUSE, text.encode()[:200].decode("utf-8", "ignore")))
+            pairs.append((Element.CAUSE, fit_text(text, 200)))
         pairs.append((Element.CAUSECODE, cause))
         self.send(command, pairs, now)
 
-    def _media_begins(self, now: float) -> None:
+    def _media_begins(self) -> None:
         self.jitter.format = self.format
-        self._ping_due = now + PING_INTERVAL_S
-        self.desk.scheduler.reschedule(self)
 
     def _refuse(self, cause: int, text: str, now: float) -> None:
         """Reject a call that the owner was never told of."""

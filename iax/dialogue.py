@@ -23,6 +23,8 @@ LINGER_S = 10.0
 """A finished dialogue stays for so long, so that repeated frames still find it and are acknowledged."""
 MAX_CALL_TOKENS = 3
 """A server that answers every token with another one is not followed further."""
+CALL_TOKEN_REST_S = 1.0
+"""Two tokens in a row: our request was doubled on its way. Following both would open two dialogues there."""
 
 
 class Scheduler(Protocol):
@@ -59,6 +61,7 @@ class Dialogue:
         """The peer's first frame, less what retransmission changes: tells its repetition from a new call."""
         self._linger_until: float | None = None
         self._call_tokens = 0
+        self._call_token_at = -1e9
         self._request: tuple[Command, list[Pair]] | None = None
 
     # -- for subclasses
@@ -148,6 +151,9 @@ class Dialogue:
         # only while our first request is unanswered; a forged or late one changes nothing
         if self._request is None or self.link.remote or not token or self._call_tokens == MAX_CALL_TOKENS:
             return
+        if now - self._call_token_at < CALL_TOKEN_REST_S:
+            return
+        self._call_token_at = now
         self._call_tokens += 1
         self.link.restart()
         self._send_request(token, now)

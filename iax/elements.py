@@ -174,6 +174,12 @@ def clean_text(text: str) -> str:
     )
 
 
+def fit_text(text: str, n_octets: int = 255) -> str:
+    """Return the longest beginning of TEXT that has at most N_OCTETS octets of UTF-8."""
+    octets = text.encode("utf-8", "replace")
+    return text if len(octets) <= n_octets else octets[:n_octets].decode("utf-8", "ignore")
+
+
 @dataclass(frozen=True, slots=True)
 class Elements:
     """The information elements of one frame; absent ones read as "", b"" or None."""

@@ -58,7 +58,7 @@ class Drop(Enum):
     WRONG_ADDRESS = "wrong address for that call number"
     WRONG_CALL_NUMBER = "wrong source call number"
     ADDRESS_NOT_ALLOWED = "new call from an address that is not allowed"
-    NUMBER_IN_USE = "new call with the call number of another"
+    NUMBER_IN_USE = "new dialogue with the call number of another"
     NOT_AN_OPENING = "no destination call number, and not a frame that may open a dialogue"
     NO_REGISTRAR = "registration request, but this is not a server"
     NO_ROOM = "too many dialogues"
@@ -338,10 +338,13 @@ class Endpoint:
             if known.opening == opening:
                 known.receive(frame, elements, now)  # repeated: our answer got lost, or is on its way
                 return
-            if isinstance(known, Call) and not known.finished:
-                # has the peer restarted, or is this forged? The call will ask; a true NEW will be repeated
+            if not known.finished:
+                # The peer has restarted, or got two call tokens, or this is forged. A call asks whether the
+                # peer
+                # still knows it, a registration ends soon; if this is true, it will be repeated.
                 self._drops[Drop.NUMBER_IN_USE] += 1
-                known.handle_invalid(now)
+                if isinstance(known, Call):
+                    known.handle_invalid(now)
                 return
             known.link.stop()
             self._free(known, now)

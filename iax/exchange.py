@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from iax import causes, milliwatt
 from iax.auth import Account, PeerConfig
-from iax.call import Call, CallState
+from iax.call import MAX_NUMBER, Call, CallState
+from iax.elements import clean_text, fit_text
 from iax.endpoint import Endpoint, EndpointStatistics
 from iax.events import (
     CallAccepted,
@@ -44,6 +46,8 @@ EXTENSIONS = ("echo", "milliwatt", "busy", "congestion", "noanswer", "delay5")
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE
 MAX_TONE_LAG_S = 1.0
 DELAY_S = 5.0
+BUSY_S = 10.0
+"""A caller that does not hang up on "busy" is hung up after this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class Exchange:
         numbers: dict[str, Account] = {}
         for account in accounts:
             for number in {account.name, account.number} - {""}:
+                if fit_text(clean_text(number), MAX_NUMBER) != number:
+                    raise ValueError(f"account {account.name!r}: {number!r} is not a number to dial")
                 if number in numbers or number in EXTENSIONS:
                     raise ValueError(f"account {account.name!r}: {number!r} is already taken")
                 numbers[number] = account
@@ -89,7 +95,7 @@ class Exchange:
         self._other: dict[Call, Call] = {}  # both legs of each bridge
         self._echoing: set[Call] = set()
         self._tones: list[tuple[float, int, int, Call]] = []
-        self._answers: list[tuple[float, int, Call]] = []
+        self._later: list[tuple[float, int, Callable[[float], None]]] = []
         self._serial = 0
         self._relayed = 0
         self._outbox: list[tuple[bytes, Address]] = []
@@ -105,9 +111,8 @@ class Exchange:
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
         self._endpoint.handle_timer(now)
-        while self._answers and self._answers[0][0] <= now:
-            _, _, call = heapq.heappop(self._answers)
-            call.answer(now)
+        while self._later and self._later[0][0] <= now:
+            heapq.heappop(self._later)[2](now)
         self._send_tones(now)
         self._work(now)
 
@@ -116,8 +121,8 @@ class Exchange:
         times = [self._endpoint.next_timer()]
         if self._tones:
             times.append(self._tones[0][0])
-        if self._answers:
-            times.append(self._answers[0][0])
+        if self._later:
+            times.append(self._later[0][0])
         if self._impairer is not None:
             times.append(self._impairer.next_timer())
         return min((time for time in times if time is not None), default=None)
@@ -242,15 +247,16 @@ class Exchange:
     def _run_extension(self, name: str, call: Call, now: float) -> None:
         if name == "busy":
             call.busy(now)
+            self._do_later(now + BUSY_S, partial(call.hangup, cause=causes.BUSY))
         elif name == "congestion":
             call.congestion(now)
+            self._do_later(now + BUSY_S, partial(call.hangup, cause=causes.CONGESTION))
         elif name == "noanswer":
             call.ringing(now)
         elif name == "delay5":
             call.ringing(now)
             self._echoing.add(call)
-            self._serial += 1
-            heapq.heappush(self._answers, (now + DELAY_S, self._serial, call))
+            self._do_later(now + DELAY_S, call.answer)
         elif name == "echo":
             call.answer(now)
             self._echoing.add(call)
@@ -258,6 +264,10 @@ class Exchange:
             call.answer(now)
             self._serial += 1
             heapq.heappush(self._tones, (now, self._serial, 0, call))
+
+    def _do_later(self, when: float, action: Callable[[float], None]) -> None:
+        self._serial += 1
+        heapq.heappush(self._later, (when, self._serial, action))
 
     def _relay(self, event: VoiceReceived, now: float) -> None:
         call = event.call

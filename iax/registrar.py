@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from iax.auth import AUTH_MD5, Account, Accounts, md5_matches, new_challenge
 from iax.causes import FACILITY_REJECTED
 from iax.dialogue import Desk, Dialogue
-from iax.elements import Element, Elements
+from iax.elements import Element, Elements, fit_text
 from iax.events import PeerRegistered, PeerUnregistered
 from iax.frames import Address, Command, FullFrame
 
 MIN_REFRESH_S = 10
 MAX_REFRESH_S = 3600
+ANSWER_WAIT_S = 10.0
+"""A client that does not answer the challenge is forgotten."""
 GRACE_S = 10
 """A registration is kept for so long beyond what was granted, as chan_iax2 does."""
 
@@ -63,10 +65,11 @@ class Registrant(Dialogue):
         self._registrar = registrar
         self._challenge = b""
         self._name = ""
+        self._deadline = now + ANSWER_WAIT_S
 
     def start(self, frame: FullFrame, elements: Elements, now: float) -> None:
         """Act on the first REGREQ or REGREL: challenge, whoever it is."""
-        self._name = elements.text(Element.USERNAME)
+        self._name = fit_text(elements.text(Element.USERNAME))
         self._challenge = new_challenge(self.desk.rng)
         self.send(
             Command.REGAUTH,
@@ -86,7 +89,7 @@ class Registrant(Dialogue):
         result = elements.raw(Element.MD5_RESULT)
         proven = account is not None and md5_matches(self._challenge, account.secret, result)
         self._challenge = new_challenge(self.desk.rng)  # each is good for one answer
-        if account is None or not proven or elements.text(Element.USERNAME) != self._name:
+        if account is None or not proven or fit_text(elements.text(Element.USERNAME)) != self._name:
             self.send(
                 Command.REGREJ,
                 [(Element.CAUSE, "Registration Refused"), (Element.CAUSECODE, FACILITY_REJECTED)],
@@ -112,6 +115,14 @@ class Registrant(Dialogue):
                 now,
             )
         self.finish(now)
+
+    def own_timer(self) -> float | None:
+        """Return when we stop waiting for the answer."""
+        return self._deadline
+
+    def handle_own_timer(self, now: float) -> None:
+        """Stop waiting."""
+        self.handle_invalid(now)
 
     def handle_dead(self, now: float) -> None:
         """The client went away."""

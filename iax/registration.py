@@ -36,6 +36,8 @@ RETRY_FIRST_S = 10.0
 RETRY_REJECTED_S = 30.0
 RETRY_MAX_S = 300.0
 RELEASE_WAIT_S = 1.0
+ATTEMPT_WAIT_S = 30.0
+"""A server that acknowledges the request but never decides has not answered."""
 
 
 class RegistrationState(Enum):
@@ -165,6 +167,7 @@ class Attempt(Dialogue):
         self._owner = owner
         self._command = Command.REGREQ
         self._challenges = 0
+        self._deadline = now + ATTEMPT_WAIT_S
 
     def begin(self, command: Command, now: float) -> None:
         """Send REGREQ or REGREL."""
@@ -211,6 +214,14 @@ class Attempt(Dialogue):
             self._owner.rejected(FACILITY_REJECTED, str(error), now)
             return
         self.send(self._command, [*self._pairs(), proof], now)
+
+    def own_timer(self) -> float | None:
+        """Return when we stop waiting for a decision."""
+        return self._deadline
+
+    def handle_own_timer(self, now: float) -> None:
+        """Stop waiting."""
+        self.handle_invalid(now)
 
     def handle_dead(self, now: float) -> None:
         """No answer."""

@@ -42,6 +42,8 @@ class Network:
     ticks: list[Callable[[], None]] = field(default_factory=list)
     drop: Callable[[Packet], bool] | None = None
     """Chooses single packets to lose."""
+    spoil: Callable[[Packet], bytes] | None = None
+    """Changes datagrams on their way."""
     record: bool = True
 
     def __post_init__(self) -> None:
@@ -60,7 +62,8 @@ class Network:
                 if self.drop is not None and self.drop(packet):
                     continue
                 # the impairer knows destinations only: the source travels behind the datagram
-                tagged = datagram + f"|{address[0]}|{address[1]}".encode()
+                arriving = datagram if self.spoil is None else self.spoil(packet)
+                tagged = arriving + f"|{address[0]}|{address[1]}".encode()
                 self._impairer.put(tagged, destination, self.now + LATENCY_S)
 
     def run(self, duration_s: float, until: Callable[[], bool] | None = None) -> bool:

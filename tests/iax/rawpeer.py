@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from iax import Call, Endpoint, Event, PeerConfig
 from iax.elements import Element, Elements, Pair, decode_untrusted, encode
+from iax.exchange import Exchange
 from iax.frames import Address, Command, FrameType, FullFrame, MiniFrame
 from iax.frames import decode_untrusted as decode_frame
 
@@ -17,8 +19,8 @@ NUMBER = 5000
 class RawPeer:
     """Face to face with one endpoint and one dialogue of it."""
 
-    def __init__(self, endpoint: Endpoint | None = None, address: Address = SERVER) -> None:
-        self.endpoint = endpoint or Endpoint(random.Random(1), accept_from=[SERVER])
+    def __init__(self, endpoint: Endpoint | Exchange | None = None, address: Address = SERVER) -> None:
+        self.endpoint: Any = endpoint or Endpoint(random.Random(1), accept_from=[SERVER])
         self.address = address
         self.config = PeerConfig(SERVER, "101", "secret101")
         self.now = 1000.0

@@ -80,7 +80,9 @@ class TestCallingOut:
         peer = RawPeer()
         call, _ = peer.called()
         for _ in range(10):
-            peer.send(Command.CALLTOKEN, (Element.CALLTOKEN, b"x"), source=STATELESS_CALL_NUMBER, i_seq=1)
+            for _ in range(2):  # doubled: one answer, or there would be two dialogues at the server
+                peer.send(Command.CALLTOKEN, (Element.CALLTOKEN, b"x"), source=STATELESS_CALL_NUMBER, i_seq=1)
+            peer.now += 1.1
         assert len(peer.got()) == 3
         peer.send(Command.ACCEPT, (Element.FORMAT, 4))
         peer.got()
@@ -199,6 +201,16 @@ class TestCallingOut:
         assert not call.heard
         peer.wait(15)
         assert peer.endpoint.statistics().dialogues == 0
+
+    def test_a_server_that_acknowledges_new_and_dies(self) -> None:
+        peer = RawPeer()
+        call, _ = peer.called()
+        peer.send(Command.ACK)
+        peer.wait(60)
+        (ended,) = peer.events()
+        assert isinstance(ended, CallEnded)
+        assert (ended.call, ended.cause) == (call, 27)
+        assert call.heard
 
     def test_given_up_before_the_server_answered(self) -> None:
         peer = RawPeer()

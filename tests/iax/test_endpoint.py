@@ -14,6 +14,7 @@ from iax.elements import Element, encode
 from iax.endpoint import MAX_CALL_NUMBER, QUARANTINE_S, STATELESS_REPLIES_PER_S, Drop
 from iax.frames import STATELESS_CALL_NUMBER, Command, FrameType, FullFrame, MiniFrame, decode_untrusted
 from tests.iax.rawpeer import SERVER, RawPeer, elements
+from tests.iax.spoil import spoil
 
 STRANGER = ("203.0.113.66", 4569)
 NEW = ((Element.VERSION, 2), (Element.CALLED_NUMBER, "101"), (Element.FORMAT, 4), (Element.CAPABILITY, 4))
@@ -245,20 +246,6 @@ class TestCallNumbers:
         peer.wait(QUARANTINE_S)
         peer.endpoint.handle_timer(peer.now)
         assert peer.endpoint.call(peer.config, "1", peer.now).link.local == first
-
-
-def spoil(rng: random.Random, datagram: bytes) -> bytes:
-    """A datagram cut, lengthened or with some octets changed."""
-    octets = bytearray(datagram)
-    for _ in range(rng.randrange(1, 4)):
-        kind = rng.randrange(3)
-        if kind == 0:
-            del octets[rng.randrange(len(octets) + 1) :]
-        elif kind == 1 and octets:
-            octets[rng.randrange(len(octets))] = rng.randrange(256)
-        else:
-            octets += rng.randbytes(rng.randrange(8))
-    return bytes(octets)
 
 
 class TestFuzz:

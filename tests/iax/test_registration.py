@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -18,8 +19,9 @@ from iax import (
     RegistrationState,
     RegistrationTimedOut,
 )
-from iax.elements import Element
+from iax.elements import Element, encode
 from iax.frames import STATELESS_CALL_NUMBER, Command, FrameType, FullFrame
+from iax.frames import decode_untrusted as decode_frame
 from iax.registrar import Registrar
 from tests.iax.network import Network, Phone
 from tests.iax.rawpeer import ACK, SERVER, RawPeer, elements
@@ -171,6 +173,16 @@ def test_we_are_no_oracle() -> None:
     assert len(answers) == 3
 
 
+def test_a_server_that_only_acknowledges_has_not_answered() -> None:
+    peer, registration, _ = started()
+    peer.send(Command.ACK)
+    peer.wait(29)
+    assert peer.events() == []
+    peer.wait(2)
+    assert peer.events() == [RegistrationTimedOut(registration)]
+    next_request(peer, 15)
+
+
 def test_release() -> None:
     peer, registration, _ = started()
     challenged(peer)
@@ -254,6 +266,22 @@ class TestRegistrar:
         phone, _ = self.client(network, name, secret)
         assert phone.wait(RegistrationRejected).text == "Registration Refused"
         assert registrar.registered(network.now) == {}
+
+    def test_a_client_that_does_not_answer_the_challenge_is_forgotten(self) -> None:
+        network, _, server = self.server()
+        for n in range(50):
+            token = server.endpoint._tokens.make(("192.0.2.50", 5000 + n), network.now)
+            payload = encode([(Element.USERNAME, "\ufffd" * 85), (Element.CALLTOKEN, token)])
+            request = FullFrame(9, 0, 1, 0, 0, IAX, Command.REGREQ, payload)
+            server.endpoint.receive(request.encode(), ("192.0.2.50", 5000 + n), network.now)
+            ack = FullFrame(9, 0, 1, 1, 1, IAX, Command.ACK)
+            for datagram, address in server.endpoint.datagrams_to_send():
+                there = decode_frame(datagram)
+                answer = replace(ack, destination=there.source)
+                server.endpoint.receive(answer.encode(), address, network.now)
+        assert server.endpoint.statistics().dialogues == 50
+        network.run(25)
+        assert server.endpoint.statistics().dialogues == 0
 
     def test_stays_registered_for_hours(self) -> None:
         network, registrar, _ = self.server()
