@@ -514,9 +514,8 @@ def test_names_in_any_script_fit_or_are_cut_whole() -> None:
 
 
 def test_a_caller_that_ignores_busy_is_hung_up() -> None:
-    house = House(n_phones=1)
-    house.register()
-    peer = RawPeer(house.exchange, ("192.0.2.77", 4569))
+    exchange = Exchange([Account("101", "secret101")], random.Random(1))
+    peer = RawPeer(exchange, ("192.0.2.77", 4569))
     new = [
         (Element.VERSION, 2),
         (Element.CALLED_NUMBER, "busy"),
