@@ -3,17 +3,20 @@
 A fax call takes its real time but little of the processor; one after the other they would take minutes.
 """
 
+import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from tests.bed.guest import Guest
+from tests.bed.guest import REPOSITORY, Guest
 
 GUESTS_AT_ONCE = 2
+LOGS = REPOSITORY / ".cache" / "system-tests"
+"""What every program said, until the next run."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,7 @@ ScenarioRunner = Callable[[Scenario], subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def run_scenario(
-    uml: Guest, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ScenarioRunner]:
+def run_scenario(uml: Guest, request: pytest.FixtureRequest) -> Iterator[ScenarioRunner]:
     """Give the result of a scenario; those of all selected tests are started with the first."""
     selected = [
         item.callspec.params["scenario"]
@@ -42,7 +43,10 @@ def run_scenario(
         if hasattr(item, "callspec") and "scenario" in item.callspec.params
     ]
 
-    def run(scenario: Scenario, directory: Path) -> subprocess.CompletedProcess[str]:
+    def run(scenario: Scenario) -> subprocess.CompletedProcess[str]:
+        directory = LOGS / re.sub(r"\W+", "-", str(scenario))
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
         return uml(
             [
                 *(".venv/bin/python", "-m", f"tests.system.{scenario.module}", "--directory", directory),
@@ -55,8 +59,7 @@ def run_scenario(
 
     pool = ThreadPoolExecutor(GUESTS_AT_ONCE)
     futures: dict[Scenario, Future[subprocess.CompletedProcess[str]]] = {
-        scenario: pool.submit(run, scenario, tmp_path_factory.mktemp(scenario.module))
-        for scenario in selected
+        scenario: pool.submit(run, scenario) for scenario in selected
     }
     try:
         yield lambda scenario: futures[scenario].result()

@@ -44,6 +44,8 @@ class HylaFax:
         name = self._device.name
         configuration = SHIPPED_CONFIGURATION.read_text() + FOR_TESTS
         Path(f"/etc/hylafax/config.{name}").write_text(configuration)
+        with Path("/etc/hylafax/hyla.conf").open("a") as client_configuration:
+            client_configuration.write("PageChop: none\n")  # else the white end of a page is not sent
         subprocess.run(["mount", "--bind", "/etc/hylafax", SPOOL / "etc"], check=True)
         for command in (
             ["/usr/sbin/faxq", "-D"],
@@ -120,12 +122,11 @@ class HylaFax:
             return []
         return [fields for line in lines if (fields := re.split(r"\t", line))[1] == kind]
 
-    @staticmethod
-    def _wait_for(condition: Callable[[], bool], timeout_s: float, complaint: str) -> None:
+    def _wait_for(self, condition: Callable[[], bool], timeout_s: float, complaint: str) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"HylaFAX: {complaint} after {timeout_s:g} s")
+                raise TimeoutError(f"HylaFAX: {complaint} after {timeout_s:g} s; the modem: {self.status()}")
             time.sleep(0.2)
 
 
