@@ -1,0 +1,387 @@
+"""What a line costs: ns per sample, time to start, memory; ours and libspandsp's compiled loops side by side.
+
+Neither side's loop runs through Python: ours is compiled by numba, and so is the one that calls libspandsp's
+C functions, block by block, with its bits put and fetched by compiled callbacks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from bench.fax_modems import (
+    Audio,
+    Modem,
+    PeerReceiver,
+    ours_send,
+    random_data,
+)
+from bench.rows import Row
+from dsp import Bank, burst
+from dsp.channel import CHANNEL
+from dsp.events import EVENTS
+from dsp.hdlc import hdlc_tx_put
+from dsp.kernel import Record, argument, kernel, records
+from dsp.line_model import Idle, Line, Noise
+from dsp.qam_rx import QAM_RX, qam_rx_block, qam_rx_start
+from dsp.qam_rx_state import DATA
+from dsp.qam_tx import QAM_TX, TX_RING, qam_tx_block, qam_tx_start, qam_tx_write
+from dsp.tones import TONE_RX, tone_rx_block
+from dsp.v21 import V21_RX, V21_TX, v21_rx_block, v21_rx_reset, v21_tx_block, v21_tx_start
+from tests.peers import spandsp_peer as peer
+
+BLOCK = 160
+LINES = (1, 64)
+
+# --- our loops --------------------------------------------------------------------------------------
+
+
+@kernel
+def _to_float(audio: NDArray[np.int16], k: int, x: NDArray[np.float32]) -> None:
+    for n in range(BLOCK):
+        x[n] = np.float32(audio[k * BLOCK + n])
+
+
+@kernel
+def _fast_receive(state: Record, audio: NDArray[np.int16], n_blocks: int) -> int:
+    x = np.empty(BLOCK, np.float32)
+    out = np.empty(256, np.uint8)
+    n = 0
+    for k in range(n_blocks):
+        for i in range(state.shape[0]):
+            _to_float(audio, k, x)
+            n += qam_rx_block(state[i], x, False, out)
+    return n
+
+
+@kernel
+def _v21_receive(state: Record, events: Record, audio: NDArray[np.int16], n_blocks: int) -> int:
+    x = np.empty(BLOCK, np.float32)
+    n = 0
+    for k in range(n_blocks):
+        for i in range(state.shape[0]):
+            _to_float(audio, k, x)
+            events[0].n = 0
+            events[0].n_data = 0
+            v21_rx_block(state[i], x, 0.0, events[0])
+            n += events[0].n
+    return n
+
+
+@kernel
+def _tones_receive(state: Record, events: Record, audio: NDArray[np.int16], n_blocks: int) -> int:
+    x = np.empty(BLOCK, np.float32)
+    n = 0
+    for k in range(n_blocks):
+        for i in range(state.shape[0]):
+            _to_float(audio, k, x)
+            power = np.float32(0)
+            for m in range(BLOCK):
+                power += x[m] * x[m]
+            events[0].n = 0
+            tone_rx_block(state[i], x, power / np.float32(BLOCK), events[0])
+            n += events[0].n
+    return n
+
+
+@kernel
+def _fast_send(state: Record, data: NDArray[np.uint8], n_blocks: int) -> np.float32:
+    out = np.empty(BLOCK, np.float32)
+    total = np.float32(0)
+    for _ in range(n_blocks):
+        for i in range(state.shape[0]):
+            if state[i].ring_count < 64:
+                qam_tx_write(state[i], data, TX_RING // 2)
+            qam_tx_block(state[i], out)
+            total += out[0]
+    return total
+
+
+@kernel
+def _v21_send(state: Record, frame: NDArray[np.uint8], n_blocks: int) -> np.float32:
+    out = np.empty(BLOCK, np.float32)
+    total = np.float32(0)
+    for _ in range(n_blocks):
+        for i in range(state.shape[0]):
+            if state[i].hdlc.count == 0:
+                hdlc_tx_put(state[i].hdlc, frame, len(frame))
+            v21_tx_block(state[i], out)
+            total += out[0]
+    return total
+
+
+# --- libspandsp's -----------------------------------------------------------------------------------
+
+_IO = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_int)
+
+
+def _c_function(name: str) -> Any:  # noqa: ANN401 - numba takes it as it is
+    library: Any = peer.load()
+    return _IO(ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
+
+
+def _peer_loop(name: str) -> Callable[[NDArray[np.int64], int, int, int], None]:
+    function = _c_function(name)
+
+    @numba.njit  # type: ignore[untyped-decorator,unused-ignore]
+    def loop(states: NDArray[np.int64], address: int, step: int, n_blocks: int) -> None:
+        for k in range(n_blocks):
+            for i in range(len(states)):
+                function(states[i], address + k * step, BLOCK)
+
+    return loop  # type: ignore[no-any-return]
+
+
+@numba.cfunc(types.int32(types.CPointer(types.int64)))
+def _next_bit(state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba has the types
+    """A pseudo-random bit."""
+    state[0] = state[0] * 6364136223846793005 + 1442695040888963407
+    return (state[0] >> 40) & 1
+
+
+def _best(run: Callable[[], object], n_samples: int) -> float:
+    """ns per sample of the fastest of several runs."""
+    run()
+    best = float("inf")
+    for _ in range(5):
+        begin = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - begin)
+    return best * 1e9 / n_samples
+
+
+def _check(good: bool, problem: str) -> None:
+    """A loop that does not do its work must not be timed."""
+    if not good:
+        raise RuntimeError(problem)
+
+
+# --- the rows ---------------------------------------------------------------------------------------
+
+
+def _noisy(audio: Audio, modem: Modem) -> Audio:
+    return Line([Idle(0.2), Noise(-14.0 - modem.goal_db - 3, idle_dbm0=None)], seed=1).run(audio)
+
+
+def _receive_row(modem: Modem, n_lines: int, seconds: int) -> Row:
+    audio = _noisy(ours_send(modem, random_data(modem.rate // 8 * (2 * seconds + 2), 1)), modem)
+    training = 2 * 8000 // BLOCK
+    n_blocks = seconds * 8000 // BLOCK
+    state = records(QAM_RX, n_lines)
+    plain = argument(state)
+    for i in range(n_lines):
+        if not qam_rx_start(plain[i], modem.code):
+            raise ValueError(modem.name)
+    _fast_receive(plain, audio, training)
+    trained = plain.copy()
+    _check(bool((state.state == DATA).all()), f"{modem.name}: our receiver has not trained")
+    rest = np.ascontiguousarray(audio[training * BLOCK :])
+
+    def ours() -> None:
+        plain[:] = trained
+        _fast_receive(plain, rest, n_blocks)
+
+    ours_ns = _best(ours, n_blocks * BLOCK * n_lines)
+    receivers = [PeerReceiver(modem) for _ in range(n_lines)]
+    loop = _peer_loop(f"{modem.peer}_rx")
+    states = np.array([receiver.rx._p for receiver in receivers], np.int64)
+    copy = audio.copy()
+    loop(states, copy.ctypes.data, 2 * BLOCK, training)
+    _check(all(receiver.rx.trained for receiver in receivers), f"{modem.name}: libspandsp has not trained")
+
+    def theirs() -> None:  # the data go on and on: the second half of the audio is never reached twice
+        loop(states, copy.ctypes.data + 2 * BLOCK * training, 2 * BLOCK, n_blocks)
+
+    theirs_ns = _best(theirs, n_blocks * BLOCK * n_lines)
+    return Row(f"{modem.name} receive, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+
+
+def _waiting_row(modem: Modem, n_lines: int, seconds: int) -> Row:
+    noise = Line([Idle(seconds), Noise(-55.0)], seed=1).run(np.zeros(0, np.int16))
+    n_blocks = len(noise) // BLOCK
+    plain = argument(records(QAM_RX, n_lines))
+    for i in range(n_lines):
+        qam_rx_start(plain[i], modem.code)
+    ours_ns = _best(lambda: _fast_receive(plain, noise, n_blocks), n_blocks * BLOCK * n_lines)
+    receivers = [PeerReceiver(modem) for _ in range(n_lines)]
+    loop = _peer_loop(f"{modem.peer}_rx")
+    states = np.array([receiver.rx._p for receiver in receivers], np.int64)
+    theirs_ns = _best(
+        lambda: loop(states, noise.ctypes.data, 2 * BLOCK, n_blocks), n_blocks * BLOCK * n_lines
+    )
+    return Row(f"{modem.name} waiting for a carrier, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+
+
+def _send_row(modem: Modem, n_lines: int, seconds: int) -> Row:
+    n_blocks = seconds * 8000 // BLOCK
+    plain = argument(records(QAM_TX, n_lines))
+    data = np.frombuffer(random_data(TX_RING // 2, 1), np.uint8).copy()
+    for i in range(n_lines):
+        qam_tx_start(plain[i], modem.code)
+    ours_ns = _best(lambda: _fast_send(plain, data, n_blocks), n_blocks * BLOCK * n_lines)
+    library: Any = peer.load()
+    senders = [peer.ModemTx(modem.peer, modem.rate, None, short_train=modem.short) for _ in range(n_lines)]
+    seed = np.ones(1, np.int64)
+    set_get_bit = getattr(library, f"{modem.peer}_tx_set_get_bit")
+    set_get_bit.restype, set_get_bit.argtypes = None, [ctypes.c_void_p] * 3
+    for sender in senders:
+        set_get_bit(sender._p, _next_bit.address, seed.ctypes.data)
+    loop = _peer_loop(f"{modem.peer}_tx")
+    states = np.array([sender._p for sender in senders], np.int64)
+    room = np.zeros(BLOCK, np.int16)
+    theirs_ns = _best(lambda: loop(states, room.ctypes.data, 0, n_blocks), n_blocks * BLOCK * n_lines)
+    return Row(f"{modem.name} send, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+
+
+def _v21_receive_row(n_lines: int, seconds: int) -> Row:
+    frames = [random_data(100, seed) for seed in range(seconds // 3 + 1)]
+    audio = burst.transmit_frames(frames)
+    n_blocks = len(audio) // BLOCK
+    plain = argument(records(V21_RX, n_lines))
+    for i in range(n_lines):
+        v21_rx_reset(plain[i])
+    events = argument(records(EVENTS, 1))
+    n_events = _v21_receive(plain, events, audio, n_blocks)
+    _check(n_events >= (len(frames) + 1) * n_lines, "V.21: our receiver has not received")
+    ours_ns = _best(lambda: _v21_receive(plain, events, audio, n_blocks), n_blocks * BLOCK * n_lines)
+    sinks = [peer.HdlcRx() for _ in range(n_lines)]
+    receivers = [peer.ModemRx("v21ch2", 300, sink) for sink in sinks]
+    states = np.array([receiver._p for receiver in receivers], np.int64)
+    loop = _peer_loop("fsk_rx")
+    theirs_ns = _best(
+        lambda: loop(states, audio.ctypes.data, 2 * BLOCK, n_blocks), n_blocks * BLOCK * n_lines
+    )
+    _check(all(sink.frames for sink in sinks), "V.21: libspandsp has not received")
+    return Row(f"V.21 and HDLC receive, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+
+
+def _v21_send_row(n_lines: int, seconds: int) -> Row:
+    n_blocks = seconds * 8000 // BLOCK
+    plain = argument(records(V21_TX, n_lines))
+    for i in range(n_lines):
+        v21_tx_start(plain[i])
+    frame = np.frombuffer(random_data(100, 1), np.uint8).copy()
+    ours_ns = _best(lambda: _v21_send(plain, frame, n_blocks), n_blocks * BLOCK * n_lines)
+    sources = [peer.HdlcTx([bytes(frame)] * (seconds * 30)) for _ in range(n_lines)]
+    senders = [peer.ModemTx("v21ch2", 300, source) for source in sources]
+    states = np.array([sender._p for sender in senders], np.int64)
+    loop = _peer_loop("fsk_tx")
+    room = np.zeros(BLOCK, np.int16)
+    theirs_ns = _best(lambda: loop(states, room.ctypes.data, 0, n_blocks), n_blocks * BLOCK * n_lines)
+    return Row(f"V.21 and HDLC send, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+
+
+def _tones_row(n_lines: int, seconds: int) -> Row:
+    """CNG and CED: ours listens for both at once; the peer has a detector each."""
+    noise = Line([Idle(seconds), Noise(-30.0)], seed=1).run(np.zeros(0, np.int16))
+    n_blocks = len(noise) // BLOCK
+    plain, events = argument(records(TONE_RX, n_lines)), argument(records(EVENTS, 1))
+    ours_ns = _best(lambda: _tones_receive(plain, events, noise, n_blocks), n_blocks * BLOCK * n_lines)
+    receivers = [peer.ConnectToneRx(kind) for _ in range(n_lines) for kind in ("cng", "ced")]
+    states = np.array([receiver._p for receiver in receivers], np.int64)
+    loop = _peer_loop("modem_connect_tones_rx")
+    theirs_ns = _best(
+        lambda: loop(states, noise.ctypes.data, 2 * BLOCK, n_blocks), n_blocks * BLOCK * n_lines
+    )
+    return Row(f"CNG and CED receive, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+
+
+def _tick_row(modem: Modem, n_lines: int, seconds: int) -> Row:
+    """The whole tick, Python included: level, tones, receiver and events of every line. No peer."""
+    audio = _noisy(ours_send(modem, random_data(modem.rate // 8 * seconds, 1)), modem)
+    blocks = np.repeat(audio[: len(audio) // BLOCK * BLOCK].reshape(-1, 1, BLOCK), n_lines, axis=1)
+    lost = np.zeros(n_lines, np.bool_)
+    bank = Bank(n_lines)
+
+    def ours() -> None:
+        for channel in bank.channels:
+            channel.receive_fast(modem.code)
+        for block in blocks:
+            bank.process(block, lost)
+            bank.events()
+
+    return Row(
+        f"{modem.name} whole tick with Python, {_lines(n_lines)}", _best(ours, blocks.size), None, "ns/sample"
+    )
+
+
+def _lines(n: int) -> str:
+    return "1 line" if n == 1 else f"{n} lines"
+
+
+def cost_rows(modems: Sequence[Modem], quick: bool) -> Iterator[Row]:
+    """ns per sample and line."""
+    seconds = {1: 4 if quick else 20, 64: 1 if quick else 4}
+    modems = [modem for modem in modems if not modem.short]
+    for n_lines in LINES:
+        s = seconds[n_lines]
+        for modem in modems:
+            yield _receive_row(modem, n_lines, s)
+        for modem in modems:
+            yield _send_row(modem, n_lines, s)
+        for modem in modems[-1:]:
+            yield _waiting_row(modem, n_lines, s)
+        yield _v21_receive_row(n_lines, s)
+        yield _v21_send_row(n_lines, s)
+        yield _tones_row(n_lines, s)
+        for modem in modems[-1:]:
+            yield _tick_row(modem, n_lines, s)
+
+
+_COMPILE = """
+import time; begin = time.perf_counter()
+import dsp
+for _, compile_it in dsp.kernels(): compile_it()
+print(time.perf_counter() - begin)
+"""
+_START = """
+import time; begin = time.perf_counter()
+import numpy as np, dsp
+bank = dsp.Bank(1)
+bank.process(np.zeros((1, 160), np.int16), np.zeros(1, np.bool_))
+print(time.perf_counter() - begin)
+"""
+
+
+def start_rows(_modems: Sequence[Modem], quick: bool) -> Iterator[Row]:
+    """Seconds until the first block, with nothing compiled and with everything on disk."""
+    with tempfile.TemporaryDirectory() as directory:
+        environment = dict(os.environ, NUMBA_CACHE_DIR=directory)
+        cold = None if quick else _seconds(_COMPILE, environment)
+        if cold is not None:
+            yield Row("compiling all kernels, no cache", cold, None, "s", goal=60)
+        else:
+            environment = dict(os.environ)
+            _seconds(_START, environment)
+        warm = min(_seconds(_START, environment) for _ in range(3))
+        yield Row("import to first block, compiled before", warm, None, "s", goal=1.0)
+
+
+def _seconds(program: str, environment: dict[str, str]) -> float:
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=root, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def memory_rows(_modems: Sequence[Modem], _quick: bool) -> Iterator[Row]:
+    """KiB of state for a line: all that a channel has, and the peer's T.31 modem."""
+    libc = ctypes.CDLL(None)
+    libc.malloc_usable_size.restype = ctypes.c_size_t
+    libc.malloc_usable_size.argtypes = [ctypes.c_void_p]
+    modem = peer.T31()
+    theirs = libc.malloc_usable_size(modem._p)
+    yield Row("state of one channel", CHANNEL.itemsize / 1024, theirs / 1024, "KiB", goal=64)

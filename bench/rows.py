@@ -1,0 +1,75 @@
+"""One figure of a bench beside its peer's, and how rows are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """``ours`` and ``peer`` were measured in the same run; None: there was nothing to measure."""
+
+    name: str
+    ours: float | None
+    peer: float | None
+    unit: str
+    ideal: float | None = None
+    goal: float | None = None
+    #: Whether more is better; decides what "worse than the peer" means.
+    more_is_better: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Without what is not known."""
+        return {
+            key: value for key, value in asdict(self).items() if value is not None or key in ("ours", "peer")
+        }
+
+    @property
+    def verdict(self) -> str:
+        """What a reader should look at: worse than the peer, or beyond the goal."""
+        sign = -1 if self.more_is_better else 1
+        said = []
+        if self.ours is None:
+            said.append("FAILS")
+        elif self.peer is not None and sign * (self.ours - self.peer) > 1e-9 + 0.001 * abs(self.peer):
+            said.append("worse than peer")
+        if self.goal is not None and self.ours is not None and sign * (self.ours - self.goal) > 1e-9:
+            said.append("misses goal")
+        return ", ".join(said)
+
+
+#: Columns of words, not of figures.
+_WORDS = (0, 5, 6)
+
+
+def table(title: str, rows: Iterable[Row], note: str = "") -> str:
+    """Rows as a Markdown table that also reads well on a terminal."""
+    columns = ["", "ideal", "peer", "ours", "goal", "unit", ""]
+    cells = [
+        [row.name, *map(_figure, (row.ideal, row.peer, row.ours, row.goal)), row.unit, row.verdict]
+        for row in rows
+    ]
+    used = [i for i in range(len(columns)) if any(line[i] not in ("", "–") for line in cells)]
+    widths = {i: max(3, *(len(line[i]) for line in [columns, *cells])) for i in used}
+
+    def joined(line: list[str]) -> str:
+        padded = [line[i].ljust(widths[i]) if i in _WORDS else line[i].rjust(widths[i]) for i in used]
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * widths[i] if i in _WORDS else "-" * (widths[i] - 1) + ":" for i in used]
+    head = [f"## {title}", "", note, ""] if note else [f"## {title}", ""]
+    return "\n".join([*head, joined(columns), f"| {' | '.join(rule)} |", *map(joined, cells)]) + "\n"
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    if abs(value) >= 1:
+        return f"{value:.1f}"
+    return f"{value:.2g}"
