@@ -11,7 +11,8 @@ import dataclasses
 import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from cusemodem import (
     channel_command,
     compile_command,
     exchange_command,
+    import_command,
     replay_command,
     report_command,
     signal_command,
 )
 from cusemodem.arguments import USAGE_ERROR, Command, Parser, add_command
-from cusemodem.config import DEFAULT_DIRECTORY, ConfigError, find, load, modem_files
+from cusemodem.config import DEFAULT_DIRECTORY, MAIN_FILE, ConfigError, Problem, load_file, modem_files
+from cusemodem.config_service import load_directory, load_named
 
 GOOD, FAILED = 0, 1
 CLOSED_PIPE = 141
@@ -138,6 +141,7 @@ def command_line() -> tuple[Parser, list[str]]:
     for add in (
         compile_command.add,
         exchange_command.add,
+        import_command.add,
         replay_command.add,
         report_command.add,
         signal_command.add_tx,
@@ -160,15 +164,14 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        path = find(options.name, options.config)
+        config = load_named(options.name, options.config)
     except ConfigError as error:
         near = difflib.get_close_matches(options.name, command_line()[1], 1)
-        if not near:
+        if not near or (options.config / options.name).exists():
             raise
-        (problem,) = error.problems
+        problem = error.problems[0]
         remedy = f"{problem.text}; or did you mean the command {near[0]}?"
         raise ConfigError([problem._replace(text=remedy)]) from None
-    config = load(path)
     if options.pty:
         config = dataclasses.replace(config, adapter="pty")
     for sentence in config.without_effect():
@@ -179,23 +182,36 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    files = options.files or modem_files(options.config)
+    problems: list[Problem] = []
+    files = options.files
+    if files:
+        for file in files:
+            problems += _problems_of(partial(load_file, file))
+    else:
+        main = options.config / MAIN_FILE
+        files = [*([main] if main.exists() else []), *modem_files(options.config)]
+        problems = _problems_of(partial(load_directory, options.config))
     if not files:
         print(
             f"cusemodem: {options.config}: no configuration there; write one, see cusemodem(5)",
             file=sys.stderr,
         )
         return FAILED
-    status = GOOD
     for file in files:
-        try:
-            load(file)
-        except ConfigError as error:
-            print(error)
-            status = FAILED
-        else:
+        ours = [problem for problem in problems if problem.path == file]
+        for problem in ours:
+            print(problem)
+        if not ours:
             print("ok")
-    return status
+    return FAILED if problems else GOOD
+
+
+def _problems_of(load: Callable[[], object]) -> list[Problem]:
+    try:
+        load()
+    except ConfigError as error:
+        return error.problems
+    return []
 
 
 def _service(options: argparse.Namespace) -> int:

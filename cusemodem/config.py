@@ -1,19 +1,28 @@
 """One modem's configuration: the checked values, and the files they come from.
 
-Two forms are read, told apart by the first line that says anything: ours is INI with one section `[modem]`;
-an IAXmodem file (`keyword value`, `;` comments) works as it is. Every problem of a file is collected and
-reads `FILE:LINE: key: what is wrong; what to write`.
+Two forms are read, told apart by the first line that says anything: ours is INI with a section `[modem]`,
+or several `[modem NAME]`; an IAXmodem file (`keyword value`, `;` comments) works as it is.
+Every problem of a file is collected and reads `FILE:LINE: key: what is wrong; what to write`.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from cusemodem.config_forms import Entry, Problem, iaxmodem_entries, ini_entries, is_ini, significant_lines
+from cusemodem.config_forms import (
+    Entry,
+    Problem,
+    Section,
+    iaxmodem_entries,
+    ini_sections,
+    is_ini,
+    significant_lines,
+)
 from cusemodem.config_keys import (
     CODECS,
     FLAGS,
@@ -33,10 +42,12 @@ if TYPE_CHECKING:
 __all__ = ["ConfigError", "ModemConfig", "Owner", "Problem", "find", "load", "modem_files"]
 
 DEFAULT_DIRECTORY = Path("/etc/cusemodem")
+MAIN_FILE = "cusemodem.conf"
+MODEMS_DIRECTORY = "modems"
 MAX_FILE_BYTES = 1 << 16
 LEFTOVERS = (
     *(".dpkg-old", ".dpkg-new", ".dpkg-dist", ".ucf-old", ".ucf-dist", ".rpmsave", ".rpmnew", ".rpmorig"),
-    *(".bak", ".orig", ".old", ".swp", "~"),
+    *(".bak", ".orig", ".old", ".swp", ".md", "~"),
 )
 """What packagers and editors leave beside a file."""
 
@@ -115,39 +126,113 @@ class ModemConfig:
         return f"ModemConfig({', '.join(self.describe())})"
 
 
-def load(path: Path) -> ModemConfig:
-    """The configuration in the file `path`, whose name is the modem's name. Raises ConfigError."""
-    text = _read_text(path)
+class Loaded(NamedTuple):
+    """A modem's configuration and where it stands."""
+
+    config: ModemConfig
+    path: Path
+    lines: dict[str, int]
+    """The line of each key, and with "" of the section."""
+
+
+def load(path: Path, defaults: Sequence[Entry] = ()) -> ModemConfig:
+    """The configuration in the file `path` of one modem, whose name is the modem's. Raises ConfigError."""
+    found = load_file(path, defaults)
+    if len(found) != 1:
+        text = "describes several modems; write each one's name, `cusemodem NAME`"
+        raise ConfigError([Problem(path, 0, "", text)])
+    return found[0].config
+
+
+def load_file(path: Path, defaults: Sequence[Entry] = (), skip: Sequence[str] = ()) -> list[Loaded]:
+    """Every modem that the file `path` describes: [modem], named like the file, or sections [modem NAME].
+
+    `defaults` are given to what a section in our form leaves out; sections in `skip` are others' business.
+    Raises ConfigError.
+    """
+    text = read_text(path)
     problems: list[Problem] = []
-    ini = is_ini(text)
-    entries = ini_entries(path, text, problems) if ini else iaxmodem_entries(path, text, FLAGS, problems)
-    keys = INI_KEYS if ini else IAXMODEM_KEYS
     first = next(significant_lines(text), (1, ""))[0]
-    found: Fields = {"name": path.name, "device_path": Path("/dev") / path.name}
-    seen = set()
-    for entry in entries:
-        seen.add(entry.key)
+    if not is_ini(text):
+        entries = list(iaxmodem_entries(path, text, FLAGS, problems))
+        found = [
+            _modem(
+                path, path.name, Section(first, "modem", entries), (), keys=IAXMODEM_KEYS, problems=problems
+            )
+        ]
+    else:
+        found = []
+        for section in ini_sections(path, text, problems):
+            if section.title in skip:
+                continue
+            name = _modem_name(path, section.title)
+            if name is None:
+                said = "write [modem], or [modem NAME] for each of several in one file"
+                said = f"the section [{section.title}] is unknown here; {said}"
+                problems.append(Problem(path, section.line, "", said))
+            else:
+                found.append(_modem(path, name, section, defaults, keys=INI_KEYS, problems=problems))
+        if not found and not problems:
+            problems.append(Problem(path, first, "", "has no section [modem]; write one"))
+    if problems:
+        raise ConfigError(sorted(problems, key=lambda problem: problem.line))
+    return [modem for modem in found if modem is not None]
+
+
+def _modem_name(path: Path, title: str) -> str | None:
+    """The modem that a section describes: the file's name for [modem], NAME for [modem NAME], or None."""
+    word, _, name = title.partition(" ")
+    if word != "modem":
+        return None
+    return name.strip() or path.name
+
+
+def _modem(
+    path: Path,
+    name: str,
+    section: Section,
+    defaults: Sequence[Entry],
+    *,
+    keys: dict[str, Callable[[str], Fields]],
+    problems: list[Problem],
+) -> Loaded | None:
+    fields: Fields = {"name": name, "device_path": Path("/dev") / name}
+    lines: dict[str, int] = {"": section.line}
+    n_before = len(problems)
+    for entry in defaults:
+        with suppress(ValueError):  # told where they stand
+            fields |= read_entry(entry, keys)
+            lines[entry.key] = section.line
+    for entry in section.entries:
+        if entry.key in ("secret", "secret_file"):
+            fields.pop("secret", None)  # the modem's own counts, whichever way the default has it
+        if entry.key == "secret_file" and "secret" in {other.key for other in section.entries}:
+            said = "is given beside secret; keep one of the two"
+            problems.append(Problem(path, entry.line, entry.key, said))
+        lines[entry.key] = entry.line
         try:
-            found |= _read_entry(entry, keys)
+            fields |= read_entry(entry, keys)
         except ValueError as error:
             problems.append(Problem(path, entry.line, entry.key, str(error)))
-    seen.update(problem.key for problem in problems)
+    seen = {*lines, *(problem.key for problem in problems[n_before:])}
+    if not section.title.startswith("modem "):
+        seen |= {problem.key for problem in problems}
     if "device" not in seen:
         try:
-            read_device(f"/dev/{path.name}")
+            read_device(f"/dev/{name}")
         except ValueError:
-            missing = f"is missing, and /dev/{path.name} is no device name; write for example /dev/ttyIAX0"
-            problems.append(Problem(path, first, "device", missing))
-    if "peername" not in seen and found.get("refresh_s", 300):
+            missing = f"is missing, and /dev/{name} is no device name; write for example /dev/ttyIAX0"
+            problems.append(Problem(path, section.line, "device", missing))
+    if "peername" not in seen and fields.get("refresh_s", 300):
         missing = (
             "is missing; write the name the server knows this modem by, or refresh 0 for no registration"
         )
-        problems.append(Problem(path, first, "peername", missing))
-    if problems:
-        raise ConfigError(sorted(problems, key=lambda problem: problem.line))
-    if found.get("replay"):
-        found["record"] = False  # as IAXmodem has it
-    return ModemConfig(**found)
+        problems.append(Problem(path, section.line, "peername", missing))
+    if len(problems) > n_before:
+        return None
+    if fields.get("replay"):
+        fields["record"] = False  # as IAXmodem has it
+    return Loaded(ModemConfig(**fields), path, lines)
 
 
 def find(name: str, directory: Path = DEFAULT_DIRECTORY) -> Path:
@@ -155,29 +240,32 @@ def find(name: str, directory: Path = DEFAULT_DIRECTORY) -> Path:
     if not name or name in (".", "..") or "/" in name or "\0" in name:
         text = f"{name!r} is no file name; write the name alone, and --config DIR for its directory"
         raise ConfigError([Problem(directory, 0, "", text)])
-    path = directory / name
-    if not path.exists():
-        others = ", ".join(other.name for other in modem_files(directory)) if directory.is_dir() else ""
-        there = f"there is {others}" if others else f"write one (see cusemodem(5)); {directory} has none yet"
-        raise ConfigError([Problem(path, 0, "", f"there is no such configuration; {there}")])
-    return path
+    for path in (directory / name, directory / MODEMS_DIRECTORY / name):
+        if path.exists() and path.name != MODEMS_DIRECTORY:
+            return path
+    others = ", ".join(other.name for other in modem_files(directory)) if directory.is_dir() else ""
+    there = f"there is {others}" if others else f"write one (see cusemodem(5)); {directory} has none yet"
+    raise ConfigError([Problem(directory / name, 0, "", f"there is no such configuration; {there}")])
 
 
 def modem_files(directory: Path = DEFAULT_DIRECTORY) -> list[Path]:
-    """The configuration files in `directory`, by name; hidden files and packagers' leftovers are skipped."""
+    """The modems' files in `directory` and its `modems`; hidden files and packagers' leftovers are skipped,
+    and so is cusemodem.conf."""
+    more = directory / MODEMS_DIRECTORY
     try:
-        paths = sorted(directory.iterdir())
+        paths = sorted(directory.iterdir()) + (sorted(more.iterdir()) if more.is_dir() else [])
     except OSError as error:
         text = f"cannot list the directory ({error.strerror}); write --config DIR for another one"
         raise ConfigError([Problem(directory, 0, "", text)]) from error
-    return [
-        path
-        for path in paths
-        if path.is_file() and not path.name.startswith((".", "#")) and not path.name.endswith(LEFTOVERS)
-    ]
+    return [path for path in paths if path != directory / MAIN_FILE and _is_modem_file(path)]
 
 
-def _read_text(path: Path) -> str:
+def _is_modem_file(path: Path) -> bool:
+    name = path.name
+    return path.is_file() and not name.startswith((".", "#")) and not name.endswith(LEFTOVERS)
+
+
+def read_text(path: Path) -> str:
     try:
         if not path.is_file() and path.exists():
             raise ConfigError([Problem(path, 0, "", "is not a file; write the path of a modem's file")])
@@ -197,7 +285,8 @@ def _read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_entry(entry: Entry, keys: dict[str, Callable[[str], Fields]]) -> Fields:
+def read_entry(entry: Entry, keys: dict[str, Callable[[str], Fields]]) -> Fields:
+    """The fields that an entry fills. Raises ValueError with what is wrong; what to write."""
     if entry.key not in keys:
         near = OTHER_NAMES.get(entry.key) or next(iter(difflib.get_close_matches(entry.key, keys, 1)), "")
         remedy = f"did you mean {near}?" if near else f"the keys are {', '.join(keys)}"

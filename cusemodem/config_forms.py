@@ -75,8 +75,17 @@ def iaxmodem_entries(
             yield Entry(number, key, value)
 
 
-def ini_entries(path: Path, text: str, problems: list[Problem]) -> Iterator[Entry]:
-    """The keys of [modem]. configparser reads the syntax; it keeps no line numbers: these are found again."""
+class Section(NamedTuple):
+    """One section of an INI file."""
+
+    line: int
+    title: str
+    entries: list[Entry]
+
+
+def ini_sections(path: Path, text: str, problems: list[Problem]) -> list[Section]:
+    """The sections in their order. configparser reads the syntax; it keeps no line numbers: these are found
+    again."""
     parser = configparser.RawConfigParser(
         allow_no_value=True, strict=False, default_section="\n", empty_lines_in_values=False
     )
@@ -85,29 +94,30 @@ def ini_entries(path: Path, text: str, problems: list[Problem]) -> Iterator[Entr
         parser.read_string(text, str(path))
     except configparser.MissingSectionHeaderError as error:
         problems.append(Problem(path, error.lineno, "", "is no section; write [modem]"))
-        return
+        return []
     except configparser.ParsingError as error:
         for number, line in error.errors:
             said = f"{line} is neither `key = value` nor `[modem]`; write one of them"
             problems.append(Problem(path, number, "", said))
+    sections: dict[str, Section] = {}
     lines = list(_ini_lines(text))
-    for number, section, key in lines:
-        if key is None and section != "modem":
-            said = f"the section [{section}] is unknown here; write [modem], one modem a file"
-            problems.append(Problem(path, number, "", said))
-    ours = [(number, key) for number, section, key in lines if section == "modem" and key is not None]
-    last_line_of = {key: number for number, key in ours}
-    for number, key in ours:
-        value = parser.get("modem", key, fallback=None)
-        if key.startswith("["):
+    last_line_of = {(title, key): number for number, title, key in lines}
+    for number, title, key in lines:
+        if key is None:
+            if title in sections:
+                said = f"[{title}] was begun in line {sections[title].line} already; put its keys there"
+                problems.append(Problem(path, number, "", said))
+            sections.setdefault(title, Section(number, title, []))
+        elif key.startswith("["):
             problems.append(
                 Problem(path, number, "", f"{key} is no section; write [modem], one modem a file")
             )
-        elif last_line_of[key] != number:
-            said = f"is given again in line {last_line_of[key]}; keep one of the two"
+        elif last_line_of[title, key] != number:
+            said = f"is given again in line {last_line_of[title, key]}; keep one of the two"
             problems.append(Problem(path, number, key, said))
-        else:
-            yield Entry(number, key, value)
+        elif title in sections:
+            sections[title].entries.append(Entry(number, key, parser.get(title, key, fallback=None)))
+    return list(sections.values())
 
 
 def _ini_lines(text: str) -> Iterator[tuple[int, str, str | None]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import grp
 import ipaddress
+import os
 import pwd
 import re
 from collections.abc import Callable
@@ -41,6 +42,8 @@ def read_device(text: str) -> Fields:
     path = Path(text)
     if not path.is_absolute():
         raise ValueError(f"{text!r} is not an absolute path; write for example /dev/ttyIAX0")
+    if text.endswith("/") or path == Path("/dev"):
+        raise ValueError(f"{text} is a directory; write for example /dev/ttyIAX0")
     if ".." in path.parts or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,30}", path.name):
         raise ValueError(
             f"{path.name!r} is no name for a device; "
@@ -141,6 +144,29 @@ def _text_reader(field: str) -> Callable[[str], Fields]:
     return read
 
 
+def _read_secret_file(text: str) -> Fields:
+    """A file with the secret alone; a plain name is one of systemd's credentials (LoadCredential=)."""
+    path = Path(text)
+    if not path.is_absolute():
+        directory = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not directory:
+            raise ValueError(
+                f"{text!r} is no absolute path, and systemd gave no credentials; "
+                f"write a path, or LoadCredential={text}:PATH in the unit"
+            )
+        if "/" in text:
+            raise ValueError(f"{text!r} is no credential's name; write the name alone, or an absolute path")
+        path = Path(directory) / text
+    try:
+        secret = path.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "not text"
+        raise ValueError(f"{path} cannot be read ({said}); write a file with the secret in it") from None
+    if "\n" in secret:
+        raise ValueError(f"{path} has more than one line; leave only the secret in it")
+    return _text_reader("secret")(secret)
+
+
 def _flag_reader(field: str) -> Callable[[str], Fields]:
     def read(text: str) -> Fields:
         states = configparser.RawConfigParser.BOOLEAN_STATES
@@ -170,7 +196,11 @@ IAXMODEM_KEYS: dict[str, Callable[[str], Fields]] = {
     **{key: _flag_reader(key) for key in FLAGS},
     "skew": _read_skew,
 }
-INI_KEYS = IAXMODEM_KEYS | {"port": _read_port, "adapter": _read_adapter}
+INI_KEYS = IAXMODEM_KEYS | {
+    "port": _read_port,
+    "adapter": _read_adapter,
+    "secret_file": _read_secret_file,
+}
 MAY_BE_EMPTY = ("secret", "cidname", "cidnumber")
 OTHER_NAMES = {"user": "peername", "username": "peername", "password": "secret", "host": "server"}
 """What users of other programs write."""

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 from cusemodem.config import ModemConfig
-from cusemodem.cuse.device import CUSE_PATH, open_cuse
+from cusemodem.cuse.device import open_cuse
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.port import Port
 from cusemodem.cuse.pty import open_pty
+
+CUSE_PATH = Path("/dev/cuse")
 
 log = logging.getLogger("cusemodem.device")
 

@@ -174,7 +174,7 @@ def test_the_secret_is_masked(tmp_path: Path) -> None:
         (f"cidname = {'x' * 256}", "cidname: the value is longer than 255 bytes; write a shorter one"),
         ("port = 1\nport = 2", "port: is given again in line 4; keep one of the two"),
         ("= nothing", "'= nothing"),
-        ("[modem2]", "the section [modem2] is unknown here; write [modem], one modem a file"),
+        ("[modem2]", "the section [modem2] is unknown here; write [modem], or [modem NAME] for each"),
         ("[modem", "[modem is no section; write [modem], one"),
         ("[]", "[] is no section; write [modem], one"),
     ],

@@ -12,6 +12,7 @@ import pytest
 from cusemodem import cli
 from cusemodem.config import load
 from cusemodem.config_keys import INI_KEYS
+from cusemodem.config_service import SERVICE_KEYS
 
 ROOT = Path(__file__).parent.parent
 COMPLETION = ROOT / "docs" / "completion" / "cusemodem.bash"
@@ -54,7 +55,7 @@ def test_manual_1_has_every_command_and_option() -> None:
 
 def test_manual_5_has_every_key() -> None:
     bold = " ".join(line for line in _manual(5).splitlines() if line.startswith((".B ", ".BR ")))
-    for key in INI_KEYS:
+    for key in (*INI_KEYS, *SERVICE_KEYS):
         assert re.search(rf"\b{key}\b", bold), key
 
 

@@ -51,6 +51,7 @@ _cusemodem() {
                 --lost-mask --noise-dbm0 --phase-hit --seed --shape --signal-dbm0 --slip --snr-db' ;;
         compile) options='--help' ;;
         exchange) options='--duplicate --help --jitter-ms --listen --loss --peer --reorder --seed' ;;
+        import) options='--config --help' ;;
         replay) options='--help' ;;
         report) options='--help --json --since --state' ;;
         tx) options='--help --level-dbm0 --modulation --rate' ;;
@@ -59,12 +60,12 @@ _cusemodem() {
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
-    elif [[ $command == check || $command == replay ]]; then
+    elif [[ $command == check || $command == replay || $command == import ]]; then
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
     elif [[ -z $command || $command == run || $command == report ]]; then
         local words='' file
-        [[ -n $command ]] || words='channel check compile exchange replay report run rx tx'
+        [[ -n $command ]] || words='channel check compile exchange import replay report run rx tx'
         for file in "$directory"/*[!~]; do
             [[ -f $file ]] && words+=" ${file##*/}"
         done

@@ -1,0 +1,89 @@
+"""`cusemodem import`: a directory of IAXmodem's files becomes ours."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from cusemodem.arguments import Commands, add_command
+from cusemodem.config import DEFAULT_DIRECTORY, MODEMS_DIRECTORY, ConfigError, Loaded, load_file, modem_files
+from cusemodem.config_import import convert
+from cusemodem.config_service import clashes
+
+
+def add(commands: Commands) -> None:
+    """The sub-command `import`."""
+    parser = add_command(
+        commands,
+        "import",
+        _import,
+        "convert a directory of IAXmodem's configuration files",
+        f"""\
+An unmodified IAXmodem file works as it is; in our form it has room for our own
+keys, and mistakes are told. Each file of DIR becomes {DEFAULT_DIRECTORY}/{MODEMS_DIRECTORY}/NAME,
+meaning what IAXmodem made of it; every doubtful line is told. Nothing that is
+there already is overwritten.
+
+  cusemodem import /etc/iaxmodem
+  cusemodem check""",
+    )
+    parser.add_argument("directory", metavar="DIR", type=Path, help="IAXmodem's, /etc/iaxmodem")
+    parser.add_argument(
+        "--config",
+        metavar="DIR",
+        type=Path,
+        default=DEFAULT_DIRECTORY,
+        help="where to: DIR/modems (default %(default)s)",
+    )
+
+
+def _import(options: argparse.Namespace) -> int:
+    files = modem_files(options.directory)
+    if not files:
+        print(f"cusemodem import: {options.directory}: no configuration there", file=sys.stderr)
+        return 1
+    to: Path = options.config / MODEMS_DIRECTORY
+    status = 0
+    written: list[Loaded] = []
+    for file in files:
+        try:
+            imported = convert(file)
+            target = to / file.name
+            _write(target, imported.text, file)
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            status = 1
+            continue
+        except OSError as error:
+            reason = (
+                "is there already; move it away" if isinstance(error, FileExistsError) else error.strerror
+            )
+            print(f"cusemodem import: {to / file.name}: {reason}", file=sys.stderr)
+            status = 1
+            continue
+        print(f"{file} -> {target}")
+        for doubt in imported.doubts:
+            print(doubt, file=sys.stderr)
+        try:
+            written += load_file(target)
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            status = 1
+    for problem in clashes(written):
+        print(problem, file=sys.stderr)
+        status = 1
+    return status
+
+
+def _write(target: Path, text: str, source: Path) -> None:
+    """A new file that nobody may read who may not read `source`: there is a secret in it."""
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    kept = source.stat()
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        os.fchmod(file.fileno(), kept.st_mode & 0o640)
+        if os.geteuid() == 0:
+            os.fchown(file.fileno(), kept.st_uid, kept.st_gid)
