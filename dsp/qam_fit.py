@@ -72,14 +72,38 @@ def _remaining_turn(rx: Record, usable: NDArray[np.uint8]) -> float:
 def _solve(rx: Record, usable: NDArray[np.uint8]) -> None:
     """Least-squares taps for the half symbols in ``z`` (turned back) and the known symbols."""
     known = KNOWN_START[rx.row]
+    wanted = np.empty(FIT_SYMBOLS, np.complex64)
+    for k in range(FIT_SYMBOLS):
+        wanted[k] = POINT[rx.row, KNOWN[known + k]]
+    _least_squares(rx, wanted, usable, 0.0)
+
+
+@kernel
+def solve_near(rx: Record, n: int, usable: NDArray[np.uint8], angle: float, prior: float) -> None:
+    """Taps for the first ``n`` known symbols, near the present ones, which weigh as ``prior`` symbols.
+
+    ``z`` is not turned back: the symbols are wanted at ``angle``, and turning by ``turn`` a symbol.
+    """
+    known = KNOWN_START[rx.row]
+    wanted = np.empty(n, np.complex64)
+    for k in range(n):
+        turned = angle + rx.turn * k
+        wanted[k] = POINT[rx.row, KNOWN[known + k]] * np.complex64(complex(np.cos(turned), np.sin(turned)))
+    _least_squares(rx, wanted, usable, prior)
+
+
+@kernel
+def _least_squares(
+    rx: Record, wanted: NDArray[np.complex64], usable: NDArray[np.uint8], prior: float
+) -> None:
     a_re = np.zeros((EQ_TAPS, EQ_TAPS), np.float32)
     a_im = np.zeros((EQ_TAPS, EQ_TAPS), np.float32)
     b = np.zeros(EQ_TAPS, np.complex64)
-    for k in range(FIT_SYMBOLS):
+    for k in range(len(wanted)):
         if not usable[k]:
             continue
         at = 2 * k + 1
-        c = POINT[rx.row, KNOWN[known + k]]
+        c = wanted[k]
         for i in range(EQ_TAPS):
             i_re, i_im = rx.z_re[at + i], rx.z_im[at + i]
             b[i] += c * np.complex64(complex(i_re, -i_im))
@@ -90,10 +114,12 @@ def _solve(rx: Record, usable: NDArray[np.uint8]) -> None:
     trace = np.float32(1e-9)
     for i in range(EQ_TAPS):
         trace += a_re[i, i]
+    loading = np.float32(_LOADING / EQ_TAPS) * trace + np.float32(prior)
     for i in range(EQ_TAPS):
         for j in range(EQ_TAPS):
             a[i, j] = complex(a_re[i, j], a_im[i, j])
-        a[i, i] += np.float32(_LOADING / EQ_TAPS) * trace
+        a[i, i] += loading
+        b[i] += np.float32(prior) * np.complex64(complex(rx.tap_re[i], rx.tap_im[i]))
     _cholesky_solve(a, b)
     for i in range(EQ_TAPS):
         rx.tap_re[i] = b[i].real

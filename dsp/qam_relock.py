@@ -14,18 +14,22 @@ from numpy.typing import NDArray
 from dsp.kernel import Record, kernel
 from dsp.matched_filter import half_symbols
 from dsp.qam_rx_state import EQ_CENTRE, EQ_TAPS
-from dsp.qam_tables import HOPELESS_MSE, MODULATIONS, N_LABELS, POINT_IM, POINT_RE, PULSE, RX_HALF
+from dsp.qam_tables import HOPELESS_MSE, MODULATIONS, N_LABELS, POINT_IM, POINT_RE, PULSE, RX_HALF, TRELLIS
+from dsp.viterbi import path_growth, viterbi_begin, viterbi_symbol
 
 #: Symbols on which instants and phases are tried.
 _SYMBOLS = 64
 #: Nonsense symbols after which a lock is looked for: those before the slip must be over.
 RELOCK_SYMBOLS = _SYMBOLS + 8
 _N_Z = 2 * _SYMBOLS + EQ_TAPS
-#: Instants tried in a symbol, and phases in the constellation's symmetry.
-_INSTANTS = 12
+#: Instants tried in a symbol: a slip of whole samples at 2400 Bd or 1600 Bd is a multiple of a tenth.
+_INSTANTS = 10
+#: Phases tried in the constellation's symmetry; with a trellis points are closer.
 _PHASES = 12
+_PHASES_TRELLIS = 24
 #: A lock must be this much better than nonsense.
 _LOCKED = 0.6
+_LOCKED_TRELLIS = 0.75
 #: Random symbols' level is as much off by itself: leave such small differences to the equaliser.
 _LEVEL_TOLERANCE = 0.12
 
@@ -81,6 +85,11 @@ def _error_at_phase(rx: Record, angle: float, re: NDArray[np.float32], im: NDArr
     row = rx.row
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     total = np.float32(0)
+    if TRELLIS[row]:
+        viterbi_begin(rx, -1)
+        for k in range(_SYMBOLS):
+            viterbi_symbol(rx, re[k] * cosine + im[k] * sine, im[k] * cosine - re[k] * sine, 0)
+        return float(path_growth(rx.least_metric) / np.float32(_SYMBOLS))
     for k in range(_SYMBOLS):
         y_re = re[k] * cosine + im[k] * sine
         y_im = im[k] * cosine - re[k] * sine
@@ -92,12 +101,29 @@ def _error_at_phase(rx: Record, angle: float, re: NDArray[np.float32], im: NDArr
 
 
 @kernel
+def _best_phase(rx: Record, re: NDArray[np.float32], im: NDArray[np.float32]) -> tuple[float, float]:
+    """The least error of decisions at any phase, and that phase."""
+    n_phases = _PHASES_TRELLIS if TRELLIS[rx.row] else _PHASES
+    least = 1e9
+    angle = 0.0
+    for trial in range(n_phases):
+        candidate = trial * _SYMMETRY[rx.row] / n_phases
+        error = _error_at_phase(rx, candidate, re, im)
+        if error < least:
+            least = error
+            angle = candidate
+    return least, angle
+
+
+@kernel
 def relock(rx: Record) -> bool:
     """Try to find instant and phase from the last symbols; True, and all set for tracking, if they are found.
 
-    ``z`` is used for the trials and left as tracking wants it either way.
+    ``z`` is used for the trials and left as tracking wants it either way. A trellis decoder must have put out
+    all it had.
     """
     t_z = rx.t_z
+    trellis = TRELLIS[rx.row]
     if t_z - _N_Z * rx.step - RX_HALF[PULSE[rx.row]] < rx.bad_to:
         return False
     re = np.empty(_SYMBOLS, np.float32)
@@ -107,27 +133,29 @@ def relock(rx: Record) -> bool:
     least = 1e9
     best_t_z = t_z
     best_factor = 1.0
+    angle = 0.0
     for trial in range(_INSTANTS // 2):
         later = rx.step * trial / (_INSTANTS // 2)
         rx.t_z = t_z + later - _N_Z * rx.step
         half_symbols(rx, _N_Z, 0)
         for parity in range(2):  # 1: this instant; 0: half a symbol before
             off, factor = _equalise(rx, parity, re, im)
+            if trellis:  # its amplitudes are too many to tell anything
+                off = _best_phase(rx, re, im)[0]
             if off < least:
                 least = off
                 best_factor = factor
                 best_t_z = t_z + later - (1 - parity) * rx.step
                 best_re[:] = re
                 best_im[:] = im
-    least = 1e9
-    angle = 0.0
-    for trial in range(_PHASES):
-        candidate = trial * _SYMMETRY[rx.row] / _PHASES
-        error = _error_at_phase(rx, candidate, best_re, best_im)
-        if error < least:
-            least = error
-            angle = candidate
-    locked = least < _LOCKED * HOPELESS_MSE[rx.row]
+    least, angle = _best_phase(rx, best_re, best_im)
+    locked = least < (_LOCKED_TRELLIS if trellis else _LOCKED) * HOPELESS_MSE[rx.row]
+    if trellis:
+        if locked:  # leaves the decoder in the state after these symbols, which have been put out before
+            _error_at_phase(rx, angle, best_re, best_im)
+        else:
+            viterbi_begin(rx, -1)
+        rx.n_pending = 0
     if locked:
         t_z = best_t_z
         rx.angle = angle

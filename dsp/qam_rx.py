@@ -29,8 +29,9 @@ from dsp.qam_rx_state import (
     TRAINING,
 )
 from dsp.qam_search import search_block
-from dsp.qam_tables import BAUD, TRELLIS, row_of
-from dsp.qam_track import track
+from dsp.qam_short import fit_short, fit_short_instant, remember
+from dsp.qam_tables import BAUD, IS_SHORT, row_of
+from dsp.qam_track import put_out_all, track
 
 __all__ = [
     "EVENT_CARRIER_LOST",
@@ -72,7 +73,7 @@ def qam_rx_start(rx: Record, code: int) -> bool:
     """Search for a training of T.31 ``code`` from now on; False (and off) if there is no such modulation."""
     row = row_of(code)
     rx.state = OFF
-    if row < 0 or TRELLIS[row]:
+    if row < 0:
         return False
     rx.row = row
     rx.events = 0
@@ -189,7 +190,7 @@ def _measure(rx: Record) -> None:
 def _lose_carrier(rx: Record, at: int, out: NDArray[np.uint8], n_out: int) -> int:
     """The carrier went at sample ``at``: give out what came before, and search again."""
     training = rx.state == TRAINING
-    n_out = track(rx, float(at), out, n_out)
+    n_out = put_out_all(rx, out, track(rx, float(at), out, n_out))
     if training:
         _fail(rx)
         return 0
@@ -221,6 +222,8 @@ def _receive(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np.uin
     if quiet > 0:
         _distrust(rx, gone_at - _PIECE, rx.n_in)
     n_out = track(rx, float(gone_at - (_EDGE if quiet >= _ENDED else 0)), out, 0)
+    if quiet >= _ENDED:
+        n_out = put_out_all(rx, out, n_out)
     if quiet >= _GONE or (quiet >= _ENDED and rx.n_ones >= _TURN_OFF_ONES):
         return _lose_carrier(rx, gone_at, out, n_out)
     if tail < BLOCK:
@@ -254,9 +257,12 @@ def qam_rx_block(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np
         if not _watch_training(rx, x, lost):
             _fail(rx)
             return 0
-        if rx.n_in < fit_instant(rx):
+        if rx.n_in < (fit_short_instant(rx) if IS_SHORT[rx.row] else fit_instant(rx)):
             return 0
-        fit(rx)
+        if IS_SHORT[rx.row]:
+            fit_short(rx)
+        else:
+            fit(rx)
         if rx.mse > _TRAINED_MSE:
             _fail(rx)
             return 0
@@ -269,14 +275,18 @@ def qam_rx_block(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np
         if rx.mse > _TRAINED_MSE:
             _fail(rx)
             return 0
+        if not IS_SHORT[rx.row]:
+            remember(rx)
         rx.n_trained += 1
         rx.events |= EVENT_TRAINED
         n_out = track(rx, float(rx.n_in - rx.quiet), out, n_out)
     if rx.state == DATA:
         rx.hopeless = rx.hopeless + 1 if rx.nonsense > 0 else 0
-        if rx.nonsense >= RELOCK_SYMBOLS and rx.quiet == 0 and not lost and relock(rx):
-            rx.nonsense = 0
-            rx.n_relocked += 1
+        if rx.nonsense >= RELOCK_SYMBOLS and rx.quiet == 0 and not lost:
+            n_out = put_out_all(rx, out, n_out)
+            if relock(rx):
+                rx.nonsense = 0
+                rx.n_relocked += 1
         if rx.hopeless > _HOPELESS_BLOCKS:
             rx.events |= EVENT_CARRIER_LOST
             _search(rx)

@@ -31,6 +31,9 @@ WORK = 1024
 #: Symbols of the known sequence that find its beginning.
 PREFIX = 64
 
+#: Symbols whose trellis decisions are kept; a power of two.
+TRELLIS_HISTORY = 128
+
 # States.
 OFF, SEARCH, ALTERNATION, COLLECT, TRAINING, DATA = range(6)
 
@@ -77,11 +80,26 @@ QAM_RX = np.dtype(
         ("angle", "f8"),  # carrier phase, radians
         # symbols and bits
         ("n_symbols", "i4"),  # of the known sequence that have been decided
-        ("phase", "i4"),  # of the last symbol, 45° steps
+        ("phase", "i4"),  # of the last symbol, 45° steps; with a trellis code its Y
         ("scrambler_state", "i8"),
         ("byte", "i4"),
         ("n_bits", "i4"),  # in that byte
         ("n_ones", "i4"),  # last bits that were all ones, as at the end of a transmission
+        # trellis decoder (viterbi.py)
+        ("metric", "i4", (8,)),  # of the likeliest path to each state
+        ("least_metric", "i4"),
+        ("candidate", "u1", (TRELLIS_HISTORY, 8)),  # label of the nearest point of each subset, by symbol
+        ("survivor", "u1", (TRELLIS_HISTORY, 8)),  # state before, by symbol and state
+        ("trellis_at", "i4"),  # where the next symbol goes
+        ("n_pending", "i4"),  # symbols received but not put out
+        # what the last long training taught, for short ones (qam_short.py)
+        ("kept", "u1"),
+        ("kept_tap_re", "f4", (EQ_TAPS,)),
+        ("kept_tap_im", "f4", (EQ_TAPS,)),
+        ("kept_gain", "f4"),
+        ("kept_turn", "f8"),
+        ("kept_step", "f8"),
+        ("kept_mse", "f4"),
         # carrier watch
         ("power", "f4"),  # of the signal, int16 units squared
         ("quiet", "i4"),  # samples that have been quiet up to now

@@ -22,7 +22,7 @@ from dsp.qam_rx_state import (
     SEARCH,
     WORK,
 )
-from dsp.qam_tables import BAUD, MODULATIONS
+from dsp.qam_tables import BAUD, MODULATIONS, TRELLIS
 
 _HALF = BLOCK // 2
 #: Quietest training that is looked at, -48 dBm0, as energy of a half block.
@@ -36,8 +36,10 @@ _OUTER_SHARES = 0.15
 _MATCH = 0.45
 #: Positions after the best that must be worse.
 _MATCH_BEYOND = 8
-#: Both generators repeat after so many symbols. If the beginning was lost and a repetition found, it comes
-#: at least this much of a period after the alternation.
+#: Half symbols kept when the older ones are forgotten: a maximum just found is among them.
+_KEPT = 4 * PREFIX
+#: The generators of V.27ter and V.29 repeat after so many symbols. If the beginning was lost and a repetition
+#: found, it comes at least this much of a period after the alternation.
 _REPETITION = 127
 _SURELY_REPETITION = 0.9
 #: Blocks without alternation after which the break must have been found: PREFIX symbols and some.
@@ -158,8 +160,8 @@ def search_block(rx: Record, x: NDArray[np.float32]) -> None:
 def _match_block(rx: Record) -> None:
     """Correlate all new positions with the known sequence; on a clear maximum go on to COLLECT."""
     if rx.n_z > WORK - 2 * BLOCK:  # forget the older half symbols
-        drop = rx.n_z - 2 * PREFIX
-        for k in range(2 * PREFIX):
+        drop = rx.n_z - _KEPT
+        for k in range(_KEPT):
             rx.z_re[k] = rx.z_re[k + drop]
             rx.z_im[k] = rx.z_im[k + drop]
         for k in range(max(rx.n_matched - drop, 0)):
@@ -204,7 +206,9 @@ def _begin_collecting(rx: Record, best: int) -> None:
     bend = left - 2 * middle + right
     between = 0.5 * (left - right) / bend if bend < 0 else 0.0
     rx.t_z += (best - rx.n_z + min(max(between, -0.5), 0.5)) * rx.step
-    while rx.t_z - rx.alternation_end > _REPETITION * 2 * rx.step * _SURELY_REPETITION:
+    while (
+        not TRELLIS[rx.row] and rx.t_z - rx.alternation_end > _REPETITION * 2 * rx.step * _SURELY_REPETITION
+    ):
         rx.t_z -= _REPETITION * 2 * rx.step
     rx.power = rx.line_energy[1] / _HALF
     rx.state = COLLECT

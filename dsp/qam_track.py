@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from dsp.kernel import Record, kernel
 from dsp.matched_filter import half_symbols, n_half_symbols_ready
 from dsp.pulse import SAMPLE_RATE_HZ
-from dsp.qam_rx_state import CHUNK, DATA, EQ_CENTRE, EQ_TAPS, TRAINING
+from dsp.qam_rx_state import CHUNK, DATA, EQ_CENTRE, EQ_TAPS, FIT_SYMBOLS, TRAINING, TRELLIS_HISTORY
 from dsp.qam_tables import (
     BAUD,
     BITS_PER_SYMBOL,
     DATA_PHASE,
     DATA_SCRAMBLER_STATE,
+    DATA_TRELLIS_STATE,
     HOPELESS_MSE,
+    IS_SHORT,
     KNOWN,
     KNOWN_START,
     LABELS,
@@ -30,9 +32,21 @@ from dsp.qam_tables import (
     PULSE,
     RX_HALF,
     SCRAMBLER,
+    TRELLIS,
     VALUE,
 )
 from dsp.scrambler import mask_kernel, push_kernel
+from dsp.viterbi import (
+    DEPTH,
+    DOUBTFUL,
+    n_final,
+    oldest_lowest,
+    path_growth,
+    viterbi_begin,
+    viterbi_decide,
+    viterbi_normalise,
+    viterbi_symbol,
+)
 
 #: Carrier loop (second order): of each phase error, this much now and this much for good.
 _CARRIER_TRAINING = (0.06, 0.0010)
@@ -127,6 +141,9 @@ def _begin_data(rx: Record) -> None:
     rx.n_bits = 0
     rx.n_ones = 0
     rx.state = DATA
+    if TRELLIS[rx.row]:
+        rx.scrambler_state = oldest_lowest(rx.scrambler_state)
+        viterbi_begin(rx, DATA_TRELLIS_STATE[rx.row])
 
 
 @kernel
@@ -141,6 +158,7 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
     known = KNOWN_START[row]
     n_labels = N_LABELS[row]
     n_bits = BITS_PER_SYMBOL[row]
+    trellis = TRELLIS[row]
     y_re = np.empty(2 * CHUNK + 1, np.float32)
     y_im = np.empty(2 * CHUNK + 1, np.float32)
     e_re = np.empty(CHUNK, np.float32)
@@ -153,13 +171,14 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
         if rx.state == TRAINING:
             n = min(n, n_known - rx.n_symbols)
         else:
-            n = min(n, (len(out) - n_out) * 8 // n_bits - 2)
+            n = min(n, (len(out) - n_out) * 8 // n_bits - 2 - (n_final(rx) if trellis else 0))
         if n <= 0:
-            return n_out
+            break
         half_symbols(rx, 2 * n, EQ_TAPS)
         _equalise(rx, 2 * n + 1, y_re, y_im)
         training = rx.state == TRAINING
-        now, for_good = _CARRIER_TRAINING if training else _CARRIER_DATA
+        settling = training and rx.n_symbols < FIT_SYMBOLS and not IS_SHORT[row]
+        now, for_good = _CARRIER_TRAINING if settling else _CARRIER_DATA
         cosine, sine = np.float32(np.cos(rx.angle)), np.float32(np.sin(rx.angle))
         turned = 0.0
         turn_before = rx.turn
@@ -176,6 +195,12 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
                 c = POINT[rx.row, KNOWN[known + rx.n_symbols]]
                 d_re, d_im = c.real, c.imag
                 rx.n_symbols += 1
+                square = (d_re - re) ** 2 + (d_im - im) ** 2
+            elif trellis:
+                before = rx.least_metric
+                point = viterbi_symbol(rx, re, im, 0 if trusted else DOUBTFUL)
+                d_re, d_im = point.real, point.imag
+                square = path_growth(rx.least_metric - before)
             else:
                 best = 0
                 least = np.float32(1e9)
@@ -185,6 +210,7 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
                         least = distance
                         best = i
                 d_re, d_im = POINT_RE[row, best], POINT_IM[row, best]
+                square = least
                 n_out = _put_label(rx, LABELS[row, best], out, n_out)
             turn = rx.turn
             if trusted:
@@ -195,7 +221,6 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
                 slope_im = y_im[at + 1] - y_im[at - 1]
                 rx.timing_sum -= e_re[k] * slope_re + e_im[k] * slope_im
                 rx.timing_weight += slope_re * slope_re + slope_im * slope_im
-                square = f_re * f_re + f_im * f_im
                 squares += square
                 n_trusted += 1
                 rx.mse += np.float32(_MSE_WEIGHT) * (square - rx.mse)
@@ -225,6 +250,19 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
         for k in range(EQ_TAPS):
             rx.z_re[k] = rx.z_re[k + 2 * n]
             rx.z_im[k] = rx.z_im[k + 2 * n]
+        if trellis and not training:
+            viterbi_normalise(rx)
+            if rx.n_pending > TRELLIS_HISTORY - CHUNK:
+                n_out = viterbi_decide(rx, DEPTH, out, n_out)
         if training and rx.n_symbols == n_known:
             _begin_data(rx)
             return n_out
+    return viterbi_decide(rx, DEPTH, out, n_out) if trellis and rx.state == DATA else n_out
+
+
+@kernel
+def put_out_all(rx: Record, out: NDArray[np.uint8], n_out: int) -> int:
+    """Decide what a trellis decoder has still in hand: nothing that follows can help. As :func:`track`."""
+    if not TRELLIS[rx.row] or rx.state != DATA:
+        return n_out
+    return viterbi_decide(rx, 0, out, n_out)

