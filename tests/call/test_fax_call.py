@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import numpy as np
 import pytest
 
 import iax
-from tests.call.world import World
+from tests.call.world import EXCHANGE, World
 from tests.host.class1 import EFAX, HYLAFAX, MGETTY, Habits
 from tests.host.pages import random_page, text_page
 from tests.host.t4 import Page
@@ -45,7 +46,7 @@ def test_two_pages_at_each_rate(code: int, habits: Habits) -> None:
 
 def test_refused_trainings_fall_back_rate_by_rate() -> None:
     world = World(2)
-    sender = FaxSender(PAGES, "100")
+    sender = FaxSender(PAGES, "100", codes=(96, 72, 48, 24))
     receiver = FaxReceiver(refuse_training=("V.29 9600", "V.29 7200", "V.27ter 4800"))
     fax(world, sender, receiver, backwards=True)
     assert sender.rate == "V.27ter 2400"
@@ -69,7 +70,7 @@ def test_jitter_within_the_buffer_costs_nothing() -> None:
 
 def test_the_report_tells_what_happened() -> None:
     world = World(2)
-    fax(world, FaxSender(PAGES, "200"), FaxReceiver())
+    fax(world, FaxSender(PAGES, "200", codes=(96,)), FaxReceiver())
     out, into = (station.line.last_report for station in world.stations)
     assert out is not None
     assert into is not None
@@ -94,3 +95,68 @@ def test_a_call_is_simulated_much_faster_than_it_lasts(capsys: pytest.CaptureFix
     with capsys.disabled():
         print(f"\nvirtual clock: a fax call between two lines runs {ratio:.0f} times faster than real time")
     assert ratio > 10.0
+
+
+def in_page(world: World, sender: FaxSender, receiver: FaxReceiver) -> None:
+    """Begin a call and stop in the middle of its page's data."""
+    world.run(1.0)
+    a, b = world.stations
+    world.attach(a, sender)
+    world.attach(b, receiver)
+    line = b.line
+    assert world.run(60.0, lambda: line.report is not None and len(line.report.bursts) == 2)
+    world.run(3.0)
+    assert line.report is not None
+    assert line.report.bursts[1].n_bytes > 1000
+
+
+def test_dropping_dtr_in_mid_page_hangs_up_within_100_ms() -> None:
+    world = World(2)
+    sender, receiver = FaxSender([text_page("long")], "200"), FaxReceiver()
+    in_page(world, sender, receiver)
+    a, b = world.stations
+    a.program = None
+    world.drop_dtr(a)
+    assert a.line.call is None
+    assert world.run(0.1, lambda: b.line.call is None)
+    world.run(0.1)
+    assert not b.port.carrier
+    assert b"\x10\x03\r\nNO CARRIER\r\n" in b.heard[-60:]
+
+
+def test_killing_the_receiving_program_in_mid_page_leaves_both_modems_ready() -> None:
+    world = World(2)
+    in_page(world, FaxSender([text_page("long")], "200"), FaxReceiver())
+    a, b = world.stations
+    world.close(b)
+    assert world.run(2.0, lambda: a.line.call is None)
+    a.program = None
+    world.close(a)
+    world.run(6.0)
+    receiver = FaxReceiver()
+    fax(world, FaxSender(PAGES[:1], "100"), receiver, backwards=True)
+    assert same(PAGES[:1], receiver.pages)
+
+
+def test_garbage_datagrams_in_a_page_do_not_spoil_it() -> None:
+    """1000 random, truncated or mangled datagrams a second at each modem, from the exchange's own address."""
+    world = World(2)
+    sender, receiver = FaxSender(PAGES, "200"), FaxReceiver()
+    in_page(world, sender, receiver)
+    rng = random.Random(11)
+    seen = list(world.recent)
+    n_sent = 0
+    while not (sender.done and receiver.done) and n_sent < 200_000:
+        for station in world.stations:
+            for _ in range(20):
+                junk = bytearray(rng.choice(seen) if rng.random() < 0.5 else rng.randbytes(rng.randrange(60)))
+                if junk and rng.random() < 0.7:
+                    junk[rng.randrange(len(junk))] ^= 1 << rng.randrange(8)
+                n_bytes = rng.randrange(len(junk) + 1)
+                if n_bytes < 4 or junk[0] & 0x80:  # a whole valid mini frame would be audio, not garbage
+                    station.lines.endpoint.receive(bytes(junk[: min(n_bytes, 11)]), EXCHANGE, world.now)
+                n_sent += 1
+        world.step()
+    assert not sender.failed
+    assert not receiver.failed
+    assert same(PAGES, receiver.pages)

@@ -7,6 +7,7 @@ replaced, by method calls, lists of datagrams and `now`.
 
 from __future__ import annotations
 
+import collections
 import heapq
 import itertools
 import random
@@ -57,6 +58,8 @@ class World:
         self._rng = random.Random(seed)
         self._delay_s = delay_s
         self._order = itertools.count()
+        self.recent: collections.deque[bytes] = collections.deque(maxlen=200)
+        "the last datagrams sent, for tests that mangle them"
         self._in_flight: list[tuple[float, int, bytes, tuple[str, int], tuple[str, int]]] = []
         names = [f"modem{i}" for i in range(n)]
         accounts = [iax.Account(name, f"secret-{name}", f"{100 * (i + 1)}") for i, name in enumerate(names)]
@@ -123,6 +126,7 @@ class World:
 
     def send(self, datagram: bytes, source: tuple[str, int], destination: tuple[str, int]) -> None:
         """Put a datagram on the wire; `delay_s` decides when it arrives, or that it is lost (None)."""
+        self.recent.append(datagram)
         if (delay := self._delay_s(self._rng)) is not None:
             heapq.heappush(
                 self._in_flight, (self.now + delay, next(self._order), datagram, source, destination)
