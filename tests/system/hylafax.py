@@ -6,6 +6,7 @@ Debian's units start it (/etc/hylafax bound over /var/spool/hylafax/etc).
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -46,6 +47,10 @@ class HylaFax:
         Path(f"/etc/hylafax/config.{name}").write_text(configuration)
         with Path("/etc/hylafax/hyla.conf").open("a") as client_configuration:
             client_configuration.write("PageChop: none\n")  # else the white end of a page is not sent
+        # Debian's faxsend runs as root, faxgetty as uucp: who makes these first must be the latter.
+        for name_in_spool, content in (("log/seqf", "0"), ("log/xferfaxlog", ""), ("recvq/seqf", "0")):
+            (SPOOL / name_in_spool).write_text(content)
+            shutil.chown(SPOOL / name_in_spool, "uucp", "uucp")
         subprocess.run(["mount", "--bind", "/etc/hylafax", SPOOL / "etc"], check=True)
         for command in (
             ["/usr/sbin/faxq", "-D"],
