@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 
     from dsp import Measures
 
-CODES = {("v27ter", 2400): 24, ("v27ter", 4800): 48, ("v29", 7200): 72, ("v29", 9600): 96}
-"""(modulation, rate) → T.31 code."""
+CODES = {
+    ("v27ter", 2400): 24,
+    ("v27ter", 4800): 48,
+    ("v29", 7200): 72,
+    ("v29", 9600): 96,
+    ("v17", 7200): 73,
+    ("v17", 9600): 97,
+    ("v17", 12000): 121,
+    ("v17", 14400): 145,
+}
+"""(modulation, rate) → T.31 code; V.17 with short training has the next one."""
 MODULATIONS = ("v21", "v27ter", "v29", "v17")
 BLOCK = 160
 
@@ -76,7 +85,9 @@ def _add_modulation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--modulation", choices=MODULATIONS, required=True)
     rates = ", ".join(f"{modulation} {rate}" for modulation, rate in CODES)
     parser.add_argument("--rate", type=int, metavar="R", help=f"bit/s: v21 300, {rates}")
-    parser.add_argument("--short", action="store_true", help="the short training of v17")
+    parser.add_argument(
+        "--short", action="store_true", help="v17's short training, which relies on what a long one taught"
+    )
 
 
 class _UsageError(Exception):
@@ -86,9 +97,7 @@ class _UsageError(Exception):
 def _code(options: argparse.Namespace) -> int:
     """The T.31 code for --modulation and --rate; 3 is V.21."""
     modulation, rate = options.modulation, options.rate
-    if modulation == "v17":
-        raise _UsageError("v17 is not there yet; use v29 or v27ter")
-    if options.short:
+    if options.short and modulation != "v17":
         raise _UsageError(f"{modulation} has no short training; --short belongs to v17")
     if modulation == "v21":
         if rate not in (None, 300):
@@ -98,7 +107,7 @@ def _code(options: argparse.Namespace) -> int:
     if rate not in rates:
         given = "needs --rate" if rate is None else f"has no {rate} bit/s; give --rate"
         raise _UsageError(f"{modulation} {given} {' or '.join(map(str, rates))}")
-    return CODES[modulation, rate]
+    return CODES[modulation, rate] + (1 if options.short else 0)
 
 
 def _tx(options: argparse.Namespace) -> int:

@@ -26,10 +26,7 @@ def _commands() -> dict[str, argparse.ArgumentParser]:
 
 def _options(command: str) -> list[str]:
     parser = _commands()[command]
-    # --short waits for V.17
-    return [
-        option for option in parser._option_string_actions if option.startswith("--") and option != "--short"
-    ]
+    return [option for option in parser._option_string_actions if option.startswith("--")]
 
 
 def _manual(section: int) -> str:

@@ -1,6 +1,6 @@
 """The one table of T.31 modulation codes: what +FTM and +FRM know, and which of it exists.
 
-V.17 has its place here; setting `offered` is all the engine needs once the DSP has it.
+A code with `offered=False` has its place but is neither listed nor taken.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _ALL: Final = (
     Modulation(24, "V.27ter", 2400),
     Modulation(48, "V.27ter", 4800),
     Modulation(72, "V.29", 7200),
-    Modulation(73, "V.17", 7200, offered=False),
-    Modulation(74, "V.17", 7200, short_training=True, offered=False),
+    Modulation(73, "V.17", 7200),
+    Modulation(74, "V.17", 7200, short_training=True),
     Modulation(96, "V.29", 9600),
-    Modulation(97, "V.17", 9600, offered=False),
-    Modulation(98, "V.17", 9600, short_training=True, offered=False),
-    Modulation(121, "V.17", 12000, offered=False),
-    Modulation(122, "V.17", 12000, short_training=True, offered=False),
-    Modulation(145, "V.17", 14400, offered=False),
-    Modulation(146, "V.17", 14400, short_training=True, offered=False),
+    Modulation(97, "V.17", 9600),
+    Modulation(98, "V.17", 9600, short_training=True),
+    Modulation(121, "V.17", 12000),
+    Modulation(122, "V.17", 12000, short_training=True),
+    Modulation(145, "V.17", 14400),
+    Modulation(146, "V.17", 14400, short_training=True),
 )
 
 MODULATIONS: Final = {modulation.code: modulation for modulation in _ALL}

@@ -54,8 +54,8 @@ _cusemodem() {
         import) options='--config --help' ;;
         replay) options='--help' ;;
         report) options='--help --json --since --state' ;;
-        tx) options='--help --level-dbm0 --modulation --rate' ;;
-        rx) options='--help --lost --modulation --rate' ;;
+        tx) options='--help --level-dbm0 --modulation --rate --short' ;;
+        rx) options='--help --lost --modulation --rate --short' ;;
         *) options='--config --help --pty' ;;
     esac
     if [[ $current == -* ]]; then

@@ -14,7 +14,8 @@ from cusemodem.at.modulations import MODULATIONS, V21
 from tests.host.class1 import Class1Program, fcs
 
 BLOCK_S = 0.02
-TRAINING_S = {"V.27ter": 0.9, "V.29": 0.25}
+TRAINING_S = {"V.27ter": 0.9, "V.29": 0.25, "V.17": 1.4}
+SHORT_TRAINING_S = 0.14
 CED, CNG = -1, -2
 
 
@@ -89,7 +90,8 @@ class Station:
             self._frame_left = (len(action.data) + 3) * 8 * 1.05 / 300
         elif isinstance(action, actions.SendFast):
             self._carrier, self._ending, self._started, self._bits = action.code, False, False, 0.0
-            self._ahead = TRAINING_S[MODULATIONS[action.code].name]
+            modulation = MODULATIONS[action.code]
+            self._ahead = SHORT_TRAINING_S if modulation.short_training else TRAINING_S[modulation.name]
             self._buffer.clear()
         elif isinstance(action, actions.EndTransmission):
             self._ending, self._tail = True, 0.05

@@ -34,8 +34,8 @@ def initialised() -> FakeLine:
     assert line.host(b"ATI3\r") == b"\r\ncusemodem\r\n" + OK
     assert line.host(b"AT+FCLASS=?\r") == b"\r\n0,1,1.0\r\n" + OK
     assert line.host(b"AT+FCLASS=1\r") == OK
-    assert line.host(b"AT+FTM=?\r") == b"\r\n24,48,72,96\r\n" + OK
-    assert line.host(b"AT+FRM=?\r") == b"\r\n24,48,72,96\r\n" + OK
+    assert line.host(b"AT+FTM=?\r") == b"\r\n24,48,72,73,74,96,97,98,121,122,145,146\r\n" + OK
+    assert line.host(b"AT+FRM=?\r") == b"\r\n24,48,72,73,74,96,97,98,121,122,145,146\r\n" + OK
     line.take_log()
     return line
 

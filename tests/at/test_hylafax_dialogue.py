@@ -43,8 +43,8 @@ def initialised(*, adaptive: bool = False) -> FakeLine:
     assert line.host(b"ATI3\r") == b"\r\ncusemodem\r\n" + OK
     assert line.host(b"ATI0\r") == b"\r\ncusemodem fax modem\r\n" + OK
     assert line.host(b"AT+FCLASS=1\r") == OK
-    assert line.host(b"AT+FTM=?\r") == b"\r\n24,48,72,96\r\n" + OK
-    assert line.host(b"AT+FRM=?\r") == b"\r\n24,48,72,96\r\n" + OK
+    assert line.host(b"AT+FTM=?\r") == b"\r\n24,48,72,73,74,96,97,98,121,122,145,146\r\n" + OK
+    assert line.host(b"AT+FRM=?\r") == b"\r\n24,48,72,73,74,96,97,98,121,122,145,146\r\n" + OK
     if adaptive:
         assert line.host(b"AT+FAR=1\r") == OK
     assert line.host(b"AT+VCID=1\r") == OK

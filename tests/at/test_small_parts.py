@@ -206,5 +206,5 @@ def test_output_nobody_takes_is_bounded() -> None:
 
 
 def test_modulations() -> None:
-    assert offered_codes() == (24, 48, 72, 96)
+    assert offered_codes() == (24, 48, 72, 73, 74, 96, 97, 98, 121, 122, 145, 146)
     assert sorted(MODULATIONS) == [24, 48, 72, 73, 74, 96, 97, 98, 121, 122, 145, 146]

@@ -32,7 +32,7 @@ def test_pages_arrive(sender_habits: Habits, receiver_habits: Habits) -> None:
         assert statistics.calls.events_ignored == 0
 
 
-@pytest.mark.parametrize("code", [24, 48, 72])
+@pytest.mark.parametrize("code", [24, 48, 72, 96, 73, 97, 121, 145])
 def test_every_modulation_offered(code: int) -> None:
     sender, receiver = FaxSender(PAGES[1:], "1", codes=(code,)), FaxReceiver()
     run_call(sender, receiver)
@@ -43,8 +43,8 @@ def test_every_modulation_offered(code: int) -> None:
 
 def test_a_refused_training_falls_back() -> None:
     sender = FaxSender(PAGES[1:], "1")
-    receiver = FaxReceiver(refuse_training=("V.29 9600", "V.29 7200"))
+    receiver = FaxReceiver(refuse_training=("V.17 14400", "V.17 12000"))
     run_call(sender, receiver)
     assert not sender.failed, sender.transcript()
-    assert sender.rates_tried == ["V.29 9600", "V.29 7200", "V.27ter 4800"]
+    assert sender.rates_tried == ["V.17 14400", "V.17 12000", "V.17 9600"]
     np.testing.assert_array_equal(receiver.pages[0], PAGES[1])

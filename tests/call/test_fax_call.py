@@ -13,6 +13,7 @@ from tests.call.world import EXCHANGE, World
 from tests.host.class1 import EFAX, HYLAFAX, MGETTY, Habits
 from tests.host.pages import random_page, text_page
 from tests.host.t4 import Page
+from tests.host.t30 import CODES
 from tests.host.t30_receiver import FaxReceiver
 from tests.host.t30_sender import FaxSender
 
@@ -35,7 +36,7 @@ def same(sent: tuple[Page, ...], received: list[Page]) -> bool:
 
 
 @pytest.mark.parametrize("habits", [HYLAFAX, EFAX, MGETTY], ids=lambda h: h.name)
-@pytest.mark.parametrize("code", [96, 72, 48, 24])
+@pytest.mark.parametrize("code", CODES)
 def test_two_pages_at_each_rate(code: int, habits: Habits) -> None:
     world = World(2)
     sender = FaxSender(PAGES, "200", codes=(code,), habits=habits)
@@ -70,12 +71,13 @@ def test_jitter_within_the_buffer_costs_nothing() -> None:
 
 def test_the_report_tells_what_happened() -> None:
     world = World(2)
-    fax(world, FaxSender(PAGES, "200", codes=(96,)), FaxReceiver())
+    fax(world, FaxSender(PAGES, "200"), FaxReceiver())
     out, into = (station.line.last_report for station in world.stations)
     assert out is not None
     assert into is not None
-    assert [b.code for b in out.bursts] == [96] * 3
-    assert [(b.code, b.trained) for b in into.bursts] == [(96, True)] * 3
+    long_then_short = [145, 146, 146]
+    assert [b.code for b in out.bursts] == long_then_short
+    assert [(b.code, b.trained) for b in into.bursts] == [(code, True) for code in long_then_short]
     assert into.frames_bad == out.frames_bad == 0
     assert into.frames_received == out.frames_sent, "DCN, the last frame before the hang-up, was heard"
     assert out.frames_received == into.frames_sent

@@ -17,6 +17,19 @@ RATES = {m.code: m.bits_per_s for m in MODULATIONS.values()} | {
     m.page_code: m.bits_per_s for m in MODULATIONS.values()
 }
 V21 = 3
+_CODES = ",".join(map(str, sorted(RATES)))
+_TRAINING_S = {
+    72: 0.25,
+    96: 0.25,
+    73: 1.4,
+    97: 1.4,
+    121: 1.4,
+    145: 1.4,
+    74: 0.14,
+    98: 0.14,
+    122: 0.14,
+    146: 0.14,
+}
 
 
 @dataclass
@@ -108,7 +121,7 @@ class ByteModem:
     def _command(self, text: str) -> None:
         head, _, self._chain = text.partition(";")
         if head.startswith(("+FT", "+FR")) and head.endswith("=?"):
-            self._say("24,48,72,96" if "M" in head else "3", "OK")
+            self._say(_CODES if "M" in head else "3", "OK")
         elif head.startswith(("+FTS=", "+FRS=", "+FTH=", "+FRH=", "+FTM=", "+FRM=")):
             self._class1(head[1:4].lower(), int(head[5:]))
         elif head.startswith("DT"):
@@ -160,7 +173,7 @@ class ByteModem:
                 self.carrier, self.training_s = V21, 1.0
             self._say("CONNECT", mode="fth")
         elif action == "ftm":
-            self.carrier, self.training_s = value, 0.25 if value in (72, 96) else 0.95
+            self.carrier, self.training_s = value, _TRAINING_S.get(value, 0.95)
             self._burst.clear()
             self._data.clear()
             self._data_ended = False

@@ -54,7 +54,8 @@ MODULATIONS = {
         Modulation(24, 24, "V.27ter 2400", 2400, 0x00, 0x00),
     )
 }
-CODES_FIRST_LIGHT = (96, 72, 48, 24)
+CODES = (145, 121, 97, 73, 96, 72, 48, 24)
+"all of them, as a sender falls back"
 BY_DCS = {m.dcs: m for m in MODULATIONS.values()}
 RATE_MASK = 0x3C
 RECEIVER, FINE = 0x02, 0x40  # octet 2: bits 10 and 15

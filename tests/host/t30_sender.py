@@ -8,7 +8,7 @@ from tests.host import t4
 from tests.host.class1 import HYLAFAX, CallFailed, Class1Program, Habits, Script
 from tests.host.t30 import (
     CFR,
-    CODES_FIRST_LIGHT,
+    CODES,
     CRP,
     CSI,
     DCN,
@@ -52,7 +52,7 @@ class FaxSender(Class1Program):
         number: str,
         *,
         own_id: str = "+44 20 7946 0001",
-        codes: Sequence[int] = CODES_FIRST_LIGHT,
+        codes: Sequence[int] = CODES,
         fine: bool = False,
         habits: Habits = HYLAFAX,
         answer_timeout_s: float = 180.0,

@@ -9,7 +9,7 @@ from tests.host.byte_modem import Faults, run_call
 from tests.host.class1 import EFAX, HYLAFAX, MGETTY, Habits
 from tests.host.pages import random_page, text_page
 from tests.host.t4 import Page
-from tests.host.t30 import CFR, DCS, DIS, EOP, MCF, MPS
+from tests.host.t30 import CFR, CODES, DCS, DIS, EOP, MCF, MODULATIONS, MPS
 from tests.host.t30_receiver import FaxReceiver
 from tests.host.t30_sender import FaxSender
 
@@ -32,14 +32,15 @@ def test_pages_arrive_pixel_for_pixel(sender_habits: Habits, receiver_habits: Ha
     receiver = FaxReceiver(habits=receiver_habits)
     seconds = run_call(sender, receiver)
     _assert_pages_arrived(sender, receiver, PAGES)
-    assert sender.rate == receiver.rate == "V.29 9600"
+    assert sender.rate == receiver.rate == "V.17 14400"
     assert sender.remote_id == receiver.own_id
     assert receiver.remote_id == sender.own_id
     assert 20 < seconds < 90
 
 
 @pytest.mark.parametrize(
-    ("codes", "rate"), [((72,), "V.29 7200"), ((48,), "V.27ter 4800"), ((24,), "V.27ter 2400")]
+    ("codes", "rate"),
+    [((121,), "V.17 12000"), ((72,), "V.29 7200"), ((48,), "V.27ter 4800"), ((24,), "V.27ter 2400")],
 )
 def test_either_side_may_limit_the_rates(codes: tuple[int, ...], rate: str) -> None:
     for options in ({"codes": codes}, {}):
@@ -53,26 +54,26 @@ def test_either_side_may_limit_the_rates(codes: tuple[int, ...], rate: str) -> N
 
 def test_rates_fall_back_until_training_succeeds() -> None:
     sender, receiver = FaxSender(PAGES, "1"), FaxReceiver()
-    run_call(sender, receiver, Faults(no_training={96, 72}))
+    run_call(sender, receiver, Faults(no_training={145, 121, 97, 73, 96, 72}))
     _assert_pages_arrived(sender, receiver, PAGES)
-    assert sender.rates_tried[0] == "V.29 9600"
+    assert sender.rates_tried[0] == "V.17 14400"
     assert sender.rate == "V.27ter 4800"
-    assert receiver.n_trainings_failed >= 2
+    assert receiver.n_trainings_failed >= 6
 
 
 def test_ftt_drops_one_rate_at_a_time() -> None:
     sender, receiver = (
         FaxSender(PAGES[1:], "1"),
-        FaxReceiver(refuse_training=("V.29 9600", "V.29 7200", "V.27ter 4800")),
+        FaxReceiver(refuse_training=[MODULATIONS[code].name for code in CODES[:-1]]),
     )
     run_call(sender, receiver)
     _assert_pages_arrived(sender, receiver, PAGES[1:])
-    assert sender.rates_tried == ["V.29 9600", "V.29 7200", "V.27ter 4800", "V.27ter 2400"]
+    assert sender.rates_tried == [MODULATIONS[code].name for code in CODES]
 
 
 def test_no_rate_at_all_is_a_failure_that_says_so() -> None:
     sender, receiver = FaxSender(PAGES[1:], "1"), FaxReceiver()
-    run_call(sender, receiver, Faults(no_training={96, 72, 48, 24}))
+    run_call(sender, receiver, Faults(no_training=set(CODES)))
     assert "train" in sender.failed
     assert receiver.failed
     assert not receiver.pages
@@ -91,7 +92,7 @@ def test_a_damaged_page_is_refused_and_sent_again_slower() -> None:
     run_call(sender, receiver, Faults(damaged_pages=1))
     _assert_pages_arrived(sender, receiver, PAGES)
     assert len(receiver.page_results) == len(PAGES) + 1
-    assert sender.rates_tried == ["V.29 9600", "V.29 7200"]
+    assert sender.rates_tried == ["V.17 14400", "V.17 12000"]
 
 
 @pytest.mark.parametrize("at_s", [10.0, 16.0, 22.0])
