@@ -1,7 +1,8 @@
 """One channel: its record, what it does with 20 ms of audio, and the Python handle on it.
 
-A channel sends one thing (silence, CNG, CED, V.21 frames, a fast modem's data) and listens for one thing
-(nothing, V.21, or a fast modem and V.21 flags in parallel); level and silence are metered all the time.
+A channel sends one thing (silence, a tone, digits, V.21 frames, a fast modem's data) and listens for one
+modem (none, V.21, or a fast one and V.21 flags in parallel) and, if asked, for DTMF and call progress; level
+and silence are metered and CNG and CED heard all the time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dsp.call_progress import (
+    NAMES,
+    PROGRESS_RX,
+    PROGRESS_TX,
+    progress_rx_block,
+    progress_tx_block,
+    progress_tx_start,
+)
+from dsp.dtmf import (
+    DIGITS,
+    DTMF_RX,
+    DTMF_TX,
+    QUEUE,
+    QUIET_POWER,
+    dtmf_rx_block,
+    dtmf_rx_quiet,
+    dtmf_tx_block,
+    dtmf_tx_put,
+    dtmf_tx_start,
+)
 from dsp.events import (
     DATA_RECEIVED,
     EVENTS,
@@ -45,10 +66,15 @@ _TX_CNG = 1
 _TX_CED = 2
 _TX_V21 = 3
 _TX_FAST = 4
+_TX_DTMF = 5
+_TX_PROGRESS = 6
 # What it listens for.
 _RX_OFF = 0
 _RX_V21 = 1
 _RX_FAST = 2
+# What else: bits.
+_LISTEN_DTMF = 1
+_LISTEN_PROGRESS = 2
 
 #: A run of lost blocks longer than this is no gap in a signal: the channel then hears silence.
 _MAX_LOST_RUN = 10
@@ -60,6 +86,7 @@ CHANNEL = np.dtype(
     [
         ("tx_mode", "u1"),
         ("rx_mode", "u1"),
+        ("listening", "u1"),  # bits _LISTEN_…
         ("tx_gain", "f4"),  # 1: every signal at its own standard level
         ("say_flags", "u1"),  # report flags of a carrier that was there before it was asked for
         ("measured", "u1"),  # the kind of receiver that had a carrier last
@@ -69,6 +96,10 @@ CHANNEL = np.dtype(
         ("level", LEVEL),
         ("tone_tx", TONE_TX),
         ("tone_rx", TONE_RX),
+        ("dtmf_tx", DTMF_TX),
+        ("dtmf_rx", DTMF_RX),
+        ("progress_tx", PROGRESS_TX),
+        ("progress_rx", PROGRESS_RX),
         ("v21_tx", V21_TX),
         ("qam_tx", QAM_TX),
         ("qam_rx", QAM_RX),
@@ -102,6 +133,13 @@ def _transmit(rec: Record, out: NDArray[np.float32]) -> None:
         if rec.qam_tx.done:
             rec.tx_mode = _TX_SILENCE
             push(rec.events, TRANSMIT_DONE)
+    elif rec.tx_mode == _TX_DTMF:
+        dtmf_tx_block(rec.dtmf_tx, out)
+        if rec.dtmf_tx.done:
+            rec.tx_mode = _TX_SILENCE
+            push(rec.events, TRANSMIT_DONE)
+    elif rec.tx_mode == _TX_PROGRESS:
+        progress_tx_block(rec.progress_tx, out)
 
 
 @kernel
@@ -128,6 +166,13 @@ def _receive(rec: Record, x: NDArray[np.float32], lost: bool) -> None:
     level_block(rec.level, x, lost)
     if not lost:
         tone_rx_block(rec.tone_rx, x, rec.level.power, rec.events)
+        if rec.listening & _LISTEN_DTMF:
+            if rec.level.power > np.float32(QUIET_POWER):
+                dtmf_rx_block(rec.dtmf_rx, x, rec.level.dc, rec.events)
+            else:
+                dtmf_rx_quiet(rec.dtmf_rx)
+        if rec.listening & _LISTEN_PROGRESS:
+            progress_rx_block(rec.progress_rx, x, rec.level.dc, rec.level.power, rec.events)
     if rec.rx_mode == _RX_OFF:
         return
     if rec.say_flags:
@@ -196,6 +241,9 @@ _END = 7
 _RECEIVE_OFF = 8
 _RECEIVE_V21 = 9
 _RECEIVE_FAST = 10
+_SEND_DTMF = 11
+_SEND_PROGRESS = 12
+_LISTEN = 13
 
 
 @kernel
@@ -228,6 +276,17 @@ def order(state: Record, i: int, what: int, n: int, octets: NDArray[np.uint8]) -
         return 1
     elif what == _WRITE:
         return qam_tx_write(rec.qam_tx, octets, n) if rec.tx_mode == _TX_FAST else 0
+    elif what == _SEND_DTMF:
+        if rec.tx_mode != _TX_DTMF:
+            dtmf_tx_start(rec.dtmf_tx)
+        if not dtmf_tx_put(rec.dtmf_tx, octets, n):
+            return 0
+        rec.tx_mode = _TX_DTMF
+    elif what == _SEND_PROGRESS:
+        progress_tx_start(rec.progress_tx, n)
+        rec.tx_mode = _TX_PROGRESS
+    elif what == _LISTEN:
+        rec.listening = n
     elif what == _END:
         rec.v21_tx.hdlc.end = 1
         rec.qam_tx.end = 1
@@ -295,6 +354,24 @@ class Channel:
         """Send CED: 200 ms silence, 3 s of 2100 Hz, 75 ms silence, then ``TransmitDone`` (T.30 §4.1)."""
         self._order(_SEND_CED)
 
+    def send_dtmf(self, digits: str) -> None:
+        """Send digits, one of ``0123456789*#ABCD`` each, 100 ms on and 100 ms off; then ``TransmitDone``.
+
+        While digits are being sent more may be added. Raises ``ValueError`` for other characters and for no
+        digits, ``BufferError`` if more than 64 would wait.
+        """
+        if not digits or any(digit not in DIGITS for digit in digits):
+            raise ValueError(f"{digits!r} is not a string of the DTMF digits 0-9, *, #, A-D")
+        places = bytes(DIGITS.index(digit) for digit in digits)
+        if len(digits) > QUEUE or not self._order_with(_SEND_DTMF, places):
+            raise BufferError(f"more than {QUEUE} DTMF digits would wait")
+
+    def send_call_progress(self, name: str) -> None:
+        """Send one of ``dsp.call_progress.NAMES`` with its cadence until another order."""
+        if name not in NAMES:
+            raise ValueError(f"call-progress tone {name!r} is none of {', '.join(NAMES)}")
+        self._order(_SEND_PROGRESS, NAMES.index(name))
+
     def send_flags(self) -> None:
         """Put the V.21 carrier up: a preamble of 37 flags, then flags until there are frames.
 
@@ -338,6 +415,13 @@ class Channel:
         self._order(_END)
 
     # receive
+
+    def listen_for(self, *, dtmf: bool = False, call_progress: bool = False) -> None:
+        """Besides a modem, hear DTMF digits (``DtmfDetected``) and call-progress tones (``ToneDetected``).
+
+        Each costs a few ns a sample, so neither is on before it is asked for.
+        """
+        self._order(_LISTEN, _LISTEN_DTMF * dtmf + _LISTEN_PROGRESS * call_progress)
 
     def receive_off(self) -> None:
         """Listen for nothing."""

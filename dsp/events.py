@@ -60,9 +60,20 @@ class TransmitDone:
 
 @dataclass(frozen=True, slots=True)
 class ToneDetected:
-    """A connect tone is being heard: ``name`` is ``"ced"`` or ``"cng"``."""
+    """A tone is being heard.
+
+    ``name`` is ``"ced"`` or ``"cng"``, or of a channel that listens for call progress one of ``"dial"``,
+    ``"busy"``, ``"congestion"`` and ``"ringback"``.
+    """
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfDetected:
+    """A DTMF digit, one of ``0123456789*#ABCD``, is being heard; once a key press."""
+
+    digit: str
 
 
 Event: TypeAlias = (
@@ -75,6 +86,7 @@ Event: TypeAlias = (
     | FrameSent
     | TransmitDone
     | ToneDetected
+    | DtmfDetected
 )
 
 # --- the kernels' side -----------------------------------------------------------------------------
@@ -91,6 +103,11 @@ FRAME_SENT = 9
 TRANSMIT_DONE = 10
 CED_DETECTED = 11
 CNG_DETECTED = 12
+DTMF_DETECTED = 13
+DIAL_DETECTED = 14
+BUSY_DETECTED = 15
+CONGESTION_DETECTED = 16
+RINGBACK_DETECTED = 17
 
 #: More than 20 ms can bring: 6 bits of V.21 end at most one frame; a fast modem trains or is lost once.
 _MAX_EVENTS = 32
@@ -141,6 +158,10 @@ _PLAIN: dict[int, Event] = {
     TRANSMIT_DONE: TransmitDone(),
     CED_DETECTED: ToneDetected("ced"),
     CNG_DETECTED: ToneDetected("cng"),
+    DIAL_DETECTED: ToneDetected("dial"),
+    BUSY_DETECTED: ToneDetected("busy"),
+    CONGESTION_DETECTED: ToneDetected("congestion"),
+    RINGBACK_DETECTED: ToneDetected("ringback"),
 }
 
 
@@ -155,7 +176,10 @@ def decode(rec: Any) -> list[Event]:  # noqa: ANN401 - numpy.void, whose fields 
             continue
         start = int(rec["start"][k])
         data = rec["octets"][start : start + int(rec["length"][k])].tobytes()
-        events.append(
-            DataReceived(data) if kind == DATA_RECEIVED else FrameReceived(data, kind == FRAME_GOOD)
-        )
+        if kind == DATA_RECEIVED:
+            events.append(DataReceived(data))
+        elif kind == DTMF_DETECTED:
+            events.append(DtmfDetected(data.decode()))
+        else:
+            events.append(FrameReceived(data, kind == FRAME_GOOD))
     return events
