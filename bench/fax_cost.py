@@ -31,6 +31,7 @@ from bench.fax_modems import (
 from bench.rows import Row
 from dsp import Bank, burst
 from dsp.channel import CHANNEL
+from dsp.dtmf import DTMF_RX, dtmf_rx_block
 from dsp.events import EVENTS
 from dsp.hdlc import hdlc_tx_put
 from dsp.kernel import Record, argument, kernel, records
@@ -44,6 +45,8 @@ from tests.peers import spandsp_peer as peer
 
 BLOCK = 160
 LINES = (1, 64)
+#: What two runs may differ by.
+_TOLERANCE_NS = 0.3
 
 # --- our loops --------------------------------------------------------------------------------------
 
@@ -92,6 +95,20 @@ def _tones_receive(state: Record, events: Record, audio: NDArray[np.int16], n_bl
                 power += x[m] * x[m]
             events[0].n = 0
             tone_rx_block(state[i], x, power / np.float32(BLOCK), events[0])
+            n += events[0].n
+    return n
+
+
+@kernel
+def _dtmf_receive(state: Record, events: Record, audio: NDArray[np.int16], n_blocks: int) -> int:
+    x = np.empty(BLOCK, np.float32)
+    n = 0
+    for k in range(n_blocks):
+        for i in range(state.shape[0]):
+            _to_float(audio, k, x)
+            events[0].n = 0
+            events[0].n_data = 0
+            dtmf_rx_block(state[i], x, 0.0, events[0])
             n += events[0].n
     return n
 
@@ -205,7 +222,9 @@ def _receive_row(modem: Modem, n_lines: int, seconds: int) -> Row:
         loop(states, copy.ctypes.data + 2 * BLOCK * training, 2 * BLOCK, n_blocks)
 
     theirs_ns = _best(theirs, n_blocks * BLOCK * n_lines)
-    return Row(f"{modem.name} receive, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+    return Row(
+        f"{modem.name} receive, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample", tolerance=_TOLERANCE_NS
+    )
 
 
 def _waiting_row(modem: Modem, n_lines: int, seconds: int) -> Row:
@@ -221,7 +240,13 @@ def _waiting_row(modem: Modem, n_lines: int, seconds: int) -> Row:
     theirs_ns = _best(
         lambda: loop(states, noise.ctypes.data, 2 * BLOCK, n_blocks), n_blocks * BLOCK * n_lines
     )
-    return Row(f"{modem.name} waiting for a carrier, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+    return Row(
+        f"{modem.name} waiting for a carrier, {_lines(n_lines)}",
+        ours_ns,
+        theirs_ns,
+        "ns/sample",
+        tolerance=_TOLERANCE_NS,
+    )
 
 
 def _send_row(modem: Modem, n_lines: int, seconds: int) -> Row:
@@ -242,7 +267,9 @@ def _send_row(modem: Modem, n_lines: int, seconds: int) -> Row:
     states = np.array([sender._p for sender in senders], np.int64)
     room = np.zeros(BLOCK, np.int16)
     theirs_ns = _best(lambda: loop(states, room.ctypes.data, 0, n_blocks), n_blocks * BLOCK * n_lines)
-    return Row(f"{modem.name} send, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+    return Row(
+        f"{modem.name} send, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample", tolerance=_TOLERANCE_NS
+    )
 
 
 def _v21_receive_row(n_lines: int, seconds: int) -> Row:
@@ -264,7 +291,9 @@ def _v21_receive_row(n_lines: int, seconds: int) -> Row:
         lambda: loop(states, audio.ctypes.data, 2 * BLOCK, n_blocks), n_blocks * BLOCK * n_lines
     )
     _check(all(sink.frames for sink in sinks), "V.21: libspandsp has not received")
-    return Row(f"V.21 and HDLC receive, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+    return Row(
+        f"V.21 and HDLC receive, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample", tolerance=_TOLERANCE_NS
+    )
 
 
 def _v21_send_row(n_lines: int, seconds: int) -> Row:
@@ -280,7 +309,9 @@ def _v21_send_row(n_lines: int, seconds: int) -> Row:
     loop = _peer_loop("fsk_tx")
     room = np.zeros(BLOCK, np.int16)
     theirs_ns = _best(lambda: loop(states, room.ctypes.data, 0, n_blocks), n_blocks * BLOCK * n_lines)
-    return Row(f"V.21 and HDLC send, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+    return Row(
+        f"V.21 and HDLC send, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample", tolerance=_TOLERANCE_NS
+    )
 
 
 def _tones_row(n_lines: int, seconds: int) -> Row:
@@ -295,7 +326,30 @@ def _tones_row(n_lines: int, seconds: int) -> Row:
     theirs_ns = _best(
         lambda: loop(states, noise.ctypes.data, 2 * BLOCK, n_blocks), n_blocks * BLOCK * n_lines
     )
-    return Row(f"CNG and CED receive, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample")
+    return Row(
+        f"CNG and CED receive, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample", tolerance=_TOLERANCE_NS
+    )
+
+
+def _dtmf_row(n_lines: int, seconds: int) -> Row:
+    """DTMF, pressed all the time."""
+    sender = peer.DtmfTx(level_dbm0=-10)
+    sent = []
+    for _ in range(seconds):
+        sender.put("0123456789")
+        sent += [sender.tx(BLOCK) for _ in range(50)]
+    audio = np.concatenate(sent)
+    n_blocks = len(audio) // BLOCK
+    plain, events = argument(records(DTMF_RX, n_lines)), argument(records(EVENTS, 1))
+    _check(_dtmf_receive(plain, events, audio, n_blocks) > 5 * seconds * n_lines, "DTMF: ours has not heard")
+    ours_ns = _best(lambda: _dtmf_receive(plain, events, audio, n_blocks), n_blocks * BLOCK * n_lines)
+    receivers = [peer.DtmfRx() for _ in range(n_lines)]
+    states = np.array([receiver._p for receiver in receivers], np.int64)
+    loop = _peer_loop("dtmf_rx")
+    theirs_ns = _best(
+        lambda: loop(states, audio.ctypes.data, 2 * BLOCK, n_blocks), n_blocks * BLOCK * n_lines
+    )
+    return Row(f"DTMF receive, {_lines(n_lines)}", ours_ns, theirs_ns, "ns/sample", tolerance=_TOLERANCE_NS)
 
 
 def _tick_row(modem: Modem, n_lines: int, seconds: int) -> Row:
@@ -336,6 +390,7 @@ def cost_rows(modems: Sequence[Modem], quick: bool) -> Iterator[Row]:
         yield _v21_receive_row(n_lines, s)
         yield _v21_send_row(n_lines, s)
         yield _tones_row(n_lines, s)
+        yield _dtmf_row(n_lines, s)
         for modem in modems[-1:]:
             yield _tick_row(modem, n_lines, s)
 

@@ -227,24 +227,46 @@ def bit_errors(sent: Bits, heard: Bits) -> int:
 
 
 #: Bits that are looked for together when data may have moved; by chance they are found nowhere.
-WINDOW = 48
+_WINDOW = 48
 #: How far data may have moved: more than 160 samples at 14400 bit/s.
 _REACH = 600
 
 
-def wrong_windows(sent: Bits, heard: Bits) -> NDArray[np.bool_]:
-    """For each 48 bits of ``sent``, whether they are nowhere near in ``heard``: moved is not wrong."""
-    text = heard.tobytes()
-    offset = 0
-    wrong = np.zeros(len(sent) // WINDOW, np.bool_)
-    for k in range(len(wrong)):
-        window = sent[k * WINDOW : (k + 1) * WINDOW].tobytes()
-        at = k * WINDOW + offset
-        if text[max(at, 0) : max(at, 0) + WINDOW] == window and at >= 0:
+def missing_bits(sent: Bits, heard: Bits) -> int:
+    """Bits of ``sent`` that did not arrive; data that have only moved did arrive."""
+    n = len(sent) // _WINDOW * _WINDOW
+    filler = np.full(_REACH, 2, np.uint8)
+    padded = np.concatenate([filler, heard, np.full(max(n - len(heard), 0), 2, np.uint8), filler])
+    offsets = _offsets(sent[:n], padded.tobytes())
+    arrived = np.repeat([offset is not None for offset in offsets], _WINDOW)
+    for k, offset in enumerate(offsets):  # what is next to a good window may be good in part
+        if offset is None:
             continue
-        found = text.find(window, max(at - _REACH, 0), at + _REACH + WINDOW)
-        if found < 0:
-            wrong[k] = True
-        else:
-            offset = found - k * WINDOW
-    return wrong
+        right = sent[:n] == padded[offset : offset + n]
+        if k + 1 < len(offsets) and offsets[k + 1] is None:
+            at = (k + 1) * _WINDOW
+            while at < n and right[at] and not arrived[at]:
+                arrived[at] = True
+                at += 1
+        if k > 0 and offsets[k - 1] is None:
+            at = k * _WINDOW - 1
+            while at >= 0 and right[at] and not arrived[at]:
+                arrived[at] = True
+                at -= 1
+    return n - int(arrived.sum())
+
+
+def _offsets(sent: Bits, text: bytes) -> list[int | None]:
+    """How far each window of ``sent`` has moved in ``text``; None: it is nowhere near."""
+    offsets: list[int | None] = []
+    last = _REACH
+    for start in range(0, len(sent), _WINDOW):
+        window = sent[start : start + _WINDOW].tobytes()
+        if text[start + last : start + last + _WINDOW] == window:
+            offsets.append(last)
+            continue
+        found = text.find(window, start, start + 2 * _REACH + _WINDOW)
+        if found >= 0:
+            last = found - start
+        offsets.append(last if found >= 0 else None)
+    return offsets

@@ -19,6 +19,8 @@ class Row:
     goal: float | None = None
     #: Whether more is better; decides what "worse than the peer" means.
     more_is_better: bool = False
+    #: Smaller differences than this mean nothing.
+    tolerance: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Without what is not known."""
@@ -33,7 +35,7 @@ class Row:
         said = []
         if self.ours is None:
             said.append("FAILS")
-        elif self.peer is not None and sign * (self.ours - self.peer) > 1e-9 + 0.001 * abs(self.peer):
+        elif self.peer is not None and sign * (self.ours - self.peer) > 1e-9 + self.tolerance:
             said.append("worse than peer")
         if self.goal is not None and self.ours is not None and sign * (self.ours - self.goal) > 1e-9:
             said.append("misses goal")
