@@ -93,32 +93,41 @@ class Heard:
 
 
 def ours_send(modem: Modem, data: bytes) -> Audio:
-    """Training, data, turn-off, at -14 dBm0."""
-    return burst.transmit(modem.code, data)
+    """Training, data, turn-off, at -14 dBm0; for a short training, 3 s after the beginning of a long one."""
+    if not modem.short:
+        return burst.transmit(modem.code, data)
+    return np.concatenate(
+        [_padded(burst.transmit(modem.long_code, bytes(30))), burst.transmit(modem.code, data)]
+    )
 
 
-@cache
-def _ours_learnt(code: int) -> Audio:
-    return np.concatenate([burst.transmit(code, bytes(30)), np.zeros(800, np.int16)])
+#: A short training relies on a long one that came over the same line: it begins so long after it …
+_SHORT_AT = 3 * 8000
+#: … and there, up to 1.1 s after the beginning of the audio, receivers are told to expect it.
+_EXPECT_AT = 140 * BLOCK
+
+
+def _padded(long: Audio) -> Audio:
+    return np.concatenate([long, np.zeros(_SHORT_AT - len(long), np.int16)])
 
 
 class OurReceiver:
-    """A channel that listens for one modulation; a short training has learnt from a long one before."""
+    """A channel that listens for one modulation."""
 
     def __init__(self, modem: Modem) -> None:
         self._bank = dsp.Bank(1)
+        self._modem = modem
         self.channel = self._bank.channels[0]
-        if modem.short:
-            self.channel.receive_fast(modem.long_code)
-            self._listen(_ours_learnt(modem.long_code), None)
-        self.channel.receive_fast(modem.code)
-
-    def _listen(self, audio: Audio, lost: NDArray[np.bool_] | None) -> list[dsp.Event]:
-        return burst.listen(self._bank, audio, lost)
 
     def hear(self, audio: Audio, lost: NDArray[np.bool_] | None = None) -> Heard:
         """All of ``audio``; ``lost`` marks stand-ins."""
-        events = self._listen(audio, lost)
+        if self._modem.short:
+            self.channel.receive_fast(self._modem.long_code)
+            marks = None if lost is None else lost[: _EXPECT_AT // BLOCK]
+            burst.listen(self._bank, audio[:_EXPECT_AT], marks)
+            audio, lost = audio[_EXPECT_AT:], None if lost is None else lost[_EXPECT_AT // BLOCK :]
+        self.channel.receive_fast(self._modem.code)
+        events = burst.listen(self._bank, audio, lost)
         data = b"".join(event.data for event in events if isinstance(event, DataReceived))
         n_trained = sum(isinstance(event, Trained) for event in events)
         n_lost = sum(isinstance(event, CarrierLost) and not event.v21 for event in events)
@@ -169,14 +178,15 @@ class PeerReceiver:
         set_put_bit = getattr(library, f"{modem.peer}_rx_set_put_bit")
         set_put_bit.restype, set_put_bit.argtypes = None, [ctypes.c_void_p] * 3
         set_put_bit(self.rx._p, _store_bit.address, self._store.ctypes.data)
-        if modem.short:
-            self.rx.rx(np.concatenate([peer_send_long(modem), np.zeros(800, np.int16)]))
-            self.rx.clear()
-            self._store[:] = 0
-            self.rx.restart(modem.rate, short_train=True)
 
     def hear(self, audio: Audio, lost: NDArray[np.bool_] | None = None) -> Heard:
         """All of ``audio``; where ``lost``, it is told so by its fill-in call instead of getting samples."""
+        if self._modem.short:
+            self.rx.rx(audio[:_EXPECT_AT])
+            self.rx.clear()
+            self._store[:] = 0
+            self.rx.restart(self._modem.rate, short_train=True)
+            audio, lost = audio[_EXPECT_AT:], None if lost is None else lost[_EXPECT_AT // BLOCK :]
         tail = np.zeros(10 * BLOCK, np.int16)
         if lost is None:
             self.rx.rx(np.concatenate([audio, tail]))
@@ -195,19 +205,17 @@ class PeerReceiver:
         return Heard("trained" in names, bits, names.count("trained"), names.count("carrier_down"))
 
 
-@cache
-def _peer_long(kind: str, rate: int) -> Audio:
-    return peer.ModemTx(kind, rate, np.zeros(240, np.uint8)).all()
-
-
-def peer_send_long(modem: Modem) -> Audio:
-    """A long training and a little data, for a short one to rely on."""
-    return _peer_long(modem.peer, modem.rate)
-
-
 def peer_send(modem: Modem, data: bytes) -> Audio:
-    """Training, data, turn-off, at -14 dBm0."""
-    return peer.ModemTx(modem.peer, modem.rate, bits_of(data), short_train=modem.short).all()
+    """Training, data, turn-off, at -14 dBm0; for a short training, 3 s after the beginning of a long one."""
+    if not modem.short:
+        return _peer_transmit(modem, data)
+    long = peer.ModemTx(modem.peer, modem.rate, np.zeros(240, np.uint8)).all()
+    return np.concatenate([_padded(long), _peer_transmit(modem, data)])
+
+
+def _peer_transmit(modem: Modem, data: bytes) -> Audio:
+    audio: Audio = peer.ModemTx(modem.peer, modem.rate, bits_of(data), short_train=modem.short).all()
+    return audio
 
 
 def peer_frames(audio: Audio) -> list[bytes]:
