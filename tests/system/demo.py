@@ -32,7 +32,7 @@ def main() -> int:
     command, where = _command(document, work)
     console.print("Two modems, an IAX2 exchange between them, and Debian's efax on each device:")
     console.print(f"  {where}")
-    console.print(f"Sending {OUTPUT.name}/{document.name}, {N_PAGES} pages, at 9600 bit/s: about a minute.\n")
+    console.print(f"Sending {OUTPUT.name}/{document.name}, {N_PAGES} pages: about a minute.\n")
     outcome, reports, status = _run(command)
     received = work / "call" / "received.tif"
     if status != 0 or not received.exists():

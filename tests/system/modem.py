@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Modem:
     kind: of KINDS. device: such as /dev/ttyIAX0. local_port: the UDP port that it uses (0: any, in our
     own form only). directory: for its configuration and log. adapter: cuse or pty, for cusemodem; empty:
     IAXmodem's form of the configuration, which cusemodem takes as it is, and the adapter that it finds.
+    environment: of the process; None: ours.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Modem:
         directory: Path,
         *,
         adapter: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
         self.name = device.name
@@ -48,6 +51,7 @@ class Modem:
         self._account = account
         self._local_port = local_port
         self._adapter = adapter
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self.ready_s = 0.0
 
@@ -56,7 +60,9 @@ class Modem:
         started = time.monotonic()
         command = self._iaxmodem() if self.kind == "iaxmodem" else self._cusemodem()
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment
+            )
         try:
             self._wait_ready(90)
         except BaseException:
@@ -97,9 +103,15 @@ class Modem:
             time.sleep(0.1)
 
     def cpu_s(self) -> float:
-        """Processor time that the process has used so far, its own and the kernel's for it."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time that the process has used so far in all its threads, user's and kernel's."""
+        nanoseconds = 0
+        for thread in Path(f"/proc/{self.pid}/task").iterdir():
+            try:
+                nanoseconds += int((thread / "schedstat").read_text().split()[0])
+            except FileNotFoundError:  # a kernel without schedstat: its clock ticks
+                fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
+                return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return nanoseconds / 1e9
 
     def memory_kib(self) -> dict[str, int]:
         """VmRSS and VmHWM of the process, in KiB."""
