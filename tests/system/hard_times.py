@@ -23,7 +23,7 @@ from tests.bed.asterisk import HOST, free_udp_port
 from tests.system import efax
 from tests.system.calls import Outcome, efax_to_efax
 from tests.system.documents import make_document, single_strip_pages
-from tests.system.modem import Account, Modem
+from tests.system.modem import PAUSE_BETWEEN_CALLS_S, Account, Modem
 from tests.system.through_exchange import CALLED_NUMBER, exchange
 
 GARBAGE_PER_S = 1000
@@ -83,6 +83,7 @@ def killed_program_leaves_the_modem_ready(trial: Trial) -> str:
         receiving.wait(60)
         if time.monotonic() - killed > 30:
             return "the receiving program did not notice within 30 s"
+    time.sleep(PAUSE_BETWEEN_CALLS_S)
     outcome = trial.fax("after")
     return "" if outcome.ok else f"the next fax: {outcome}"
 
@@ -173,6 +174,7 @@ def main() -> int:
             for modem in modems:
                 modem.wait_log("registration completed", 15)
             for trial in TRIALS:
+                time.sleep(PAUSE_BETWEEN_CALLS_S)
                 started = time.monotonic()
                 given = Trial(caller, called, ports[1], document, directory / trial.__name__)
                 trouble = trial(given)

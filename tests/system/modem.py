@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KINDS = ("cusemodem", "iaxmodem")
+PAUSE_BETWEEN_CALLS_S = 6.0
+"""Either modem is busy for five seconds after a call, for the program on it to set it up again."""
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,13 @@ SCENARIOS = {
         ),
         4,
     ),
-    "two modems of ours on our exchange": (
-        Scenario("through_exchange", "--adapter cuse"),
+    "two modems of ours on our exchange, pseudo-terminals": (
+        Scenario("through_exchange", "--adapter pty --devices /tmp/ttyIAX0,/tmp/ttyIAX1"),
         1,
+    ),
+    "killed programs, garbage on the wire, SIGTERM": (
+        Scenario("hard_times", "--adapter cuse"),
+        4,
     ),
 }
 

@@ -14,6 +14,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from tests.system.calls import (
 )
 from tests.system.documents import make_document
 from tests.system.hylafax import HylaFax
-from tests.system.modem import KINDS, Account, Modem
+from tests.system.modem import KINDS, PAUSE_BETWEEN_CALLS_S, Account, Modem
 
 ACCOUNT = "601"
 LOCAL_PORT = 4570
@@ -92,20 +93,19 @@ def main() -> int:
             }
 
         if options.program == "efax":
-            # iaxmodem 1.2.0 stays busy after efax's last ATH, so each direction has a modem of its own.
             with modem() as running:
                 asterisk.wait_registered(ACCOUNT)
                 for extension in receivers:
                     note(efax_to_asterisk(running, asterisk, **to_asterisk(extension)))
-            with modem() as running:
-                asterisk.wait_registered(ACCOUNT)
                 for extension in senders:
+                    time.sleep(PAUSE_BETWEEN_CALLS_S)
                     note(asterisk_to_efax(running, asterisk, **from_asterisk(extension)))
         else:
             with modem() as running, HylaFax(running.device, directory) as hylafax:
                 for extension in receivers:
                     note(hylafax_to_asterisk(running, hylafax, asterisk, **to_asterisk(extension)))
                 for extension in senders:
+                    time.sleep(PAUSE_BETWEEN_CALLS_S)
                     note(asterisk_to_hylafax(running, hylafax, asterisk, **from_asterisk(extension)))
     finally:
         shutil.copytree(bed.rundir / "log", directory / "asterisk", dirs_exist_ok=True)
