@@ -36,7 +36,7 @@ class Section(NamedTuple):
 
 
 def _sections() -> dict[str, Section]:
-    from bench import fax_cost, fax_impairments, fax_sensitivity  # noqa: PLC0415 - compile at import
+    from bench import fax_cost, fax_false, fax_impairments, fax_sensitivity  # noqa: PLC0415 - compile at import
 
     def sensitivity(modems: Sequence[Modem], quick: bool) -> Iterator[Row]:
         yield from fax_sensitivity.fast_rows(modems, quick)
@@ -71,6 +71,12 @@ def _sections() -> dict[str, Section]:
             "Noise 3 dB above the goal's SNR. For each event, the time for which data are not right, "
             "wherever they have moved to; the lost 20 ms are included. Told: which packets never came.",
             fax_impairments.event_rows,
+        ),
+        "false": Section(
+            "Taken for a fax",
+            "Receivers of all modulations and V.21 hear synthetic sounds on a line, -8 to -38 dBm0; what "
+            "they report in an hour, all together.",
+            fax_false.false_rows,
         ),
         "cost": Section(
             "Cost", "Compiled loops on both sides, one core; a sample is 125 µs.", fax_cost.cost_rows
