@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dsp.kernel import Record, kernel
-from dsp.pulse import CARRIER_STEPS, RX_PHASES
+from dsp.pulse import CARRIER_STEPS, RX_PHASES, RX_TAPS
 from dsp.qam_rx_state import RING
 from dsp.qam_tables import CARRIER_STEP, COSINE, PULSE, RX_HALF, RX_PULSE, SINE
 
@@ -21,25 +21,29 @@ def half_symbols(rx: Record, n: int, at: int) -> None:
     gain = rx.gain
     carrier_step = CARRIER_STEP[rx.row]
     ring = rx.ring
+    t = rx.t_z
+    step = rx.step
+    z_re, z_im = rx.z_re, rx.z_im
     for k in range(at, at + n):
-        sample = np.int64(np.floor(rx.t_z))
-        p = int((rx.t_z - sample) * RX_PHASES + 0.5)
-        if p == RX_PHASES:
-            p = 0
-            sample += 1
+        instant = np.int64(np.floor(t * RX_PHASES + 0.5))
+        sample = instant // RX_PHASES
+        p = instant % RX_PHASES
         start = (sample - half) % RING
+        x = ring[start : start + RX_TAPS]
+        pulse_re = RX_PULSE[pulse, 0, p]
+        pulse_im = RX_PULSE[pulse, 1, p]
         re = np.float32(0)
         im = np.float32(0)
-        for m in range(2 * half):
-            x = ring[start + m]
-            re += RX_PULSE[pulse, 0, p, m] * x
-            im += RX_PULSE[pulse, 1, p, m] * x
+        for m in range(RX_TAPS):  # zeros fill up the shorter filters: a known length is quicker
+            re += pulse_re[m] * x[m]
+            im += pulse_im[m] * x[m]
         turn = (sample % CARRIER_STEPS) * carrier_step % CARRIER_STEPS
         cosine = COSINE[turn] * gain
         sine = SINE[turn] * gain
-        rx.z_re[k] = re * cosine + im * sine
-        rx.z_im[k] = im * cosine - re * sine
-        rx.t_z += rx.step
+        z_re[k] = re * cosine + im * sine
+        z_im[k] = im * cosine - re * sine
+        t += step
+    rx.t_z = t
 
 
 @kernel

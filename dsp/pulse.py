@@ -19,8 +19,8 @@ CARRIER_STEPS = 80
 TX_SYMBOLS = 13
 #: Instants between two samples at which the receiver's filter can be evaluated.
 RX_PHASES = 32
-#: Longest receive filter, samples.
-RX_TAPS = 56
+#: Samples under the receive filter at any rate (a multiple of 16, for vector instructions).
+RX_TAPS = 48
 
 
 def root_raised_cosine(t: float, rolloff: float) -> float:
@@ -54,8 +54,8 @@ def tx_phases(baud: int, rolloff: float) -> NDArray[np.float32]:
 
 
 def rx_half_taps(baud: int) -> int:
-    """Samples before the centre of the receive filter: six symbols at 2400 Bd, four at the slower rates."""
-    return 28 if baud == 1200 else 20
+    """Samples before the centre of the receive filter: six symbols at 2400 Bd, fewer at the others."""
+    return 24 if baud == 1200 else 20
 
 
 def rx_phases(baud: int, carrier_hz: int, rolloff: float) -> NDArray[np.float32]:

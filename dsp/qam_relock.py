@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from dsp.kernel import Record, kernel
 from dsp.matched_filter import half_symbols
-from dsp.qam_rx_state import EQ_CENTRE, EQ_TAPS
+from dsp.qam_rx_state import BATCH, EQ_CENTRE, EQ_TAPS
 from dsp.qam_tables import HOPELESS_MSE, MODULATIONS, N_LABELS, POINT_IM, POINT_RE, PULSE, RX_HALF, TRELLIS
-from dsp.viterbi import path_growth, viterbi_begin, viterbi_symbol
+from dsp.viterbi import path_growth, viterbi_begin, viterbi_symbols
 
 #: Symbols on which instants and phases are tried.
 _SYMBOLS = 64
@@ -87,8 +87,14 @@ def _error_at_phase(rx: Record, angle: float, re: NDArray[np.float32], im: NDArr
     total = np.float32(0)
     if TRELLIS[row]:
         viterbi_begin(rx, -1)
-        for k in range(_SYMBOLS):
-            viterbi_symbol(rx, re[k] * cosine + im[k] * sine, im[k] * cosine - re[k] * sine, 0)
+        u_re = np.empty(BATCH, np.float32)
+        u_im = np.empty(BATCH, np.float32)
+        trusted = np.ones(BATCH, np.uint8)
+        for first in range(0, _SYMBOLS, BATCH):
+            for k in range(BATCH):
+                u_re[k] = re[first + k] * cosine + im[first + k] * sine
+                u_im[k] = im[first + k] * cosine - re[first + k] * sine
+            viterbi_symbols(rx, u_re, u_im, trusted, BATCH)
         return float(path_growth(rx.least_metric) / np.float32(_SYMBOLS))
     for k in range(_SYMBOLS):
         y_re = re[k] * cosine + im[k] * sine

@@ -24,6 +24,8 @@ EQ_CENTRE = 15
 EQ_AHEAD = EQ_TAPS - EQ_CENTRE - 1
 #: Longest run of symbols that are equalised together.
 CHUNK = 48
+#: Symbols that are turned back, decided and learned from together.
+BATCH = 8
 #: Symbols of the known sequence from which the equaliser is computed.
 FIT_SYMBOLS = 384
 #: Half-symbol samples at hand: enough for a fit.
@@ -85,10 +87,19 @@ QAM_RX = np.dtype(
         ("byte", "i4"),
         ("n_bits", "i4"),  # in that byte
         ("n_ones", "i4"),  # last bits that were all ones, as at the end of a transmission
+        ("d_re", "f4", (BATCH,)),  # the decided points of the symbols under way
+        ("d_im", "f4", (BATCH,)),
         # trellis decoder (viterbi.py)
-        ("metric", "i4", (8,)),  # of the likeliest path to each state
-        ("least_metric", "i4"),
-        ("candidate", "u1", (TRELLIS_HISTORY, 8)),  # label of the nearest point of each subset, by symbol
+        ("metric", "i8", (8,)),  # of the likeliest path to each state; the lowest bits are that state
+        ("least_metric", "i8"),
+        ("near_re", "i8", (BATCH,)),  # nearest points of all subsets, eight small numbers in each
+        ("near_im", "i8", (BATCH,)),
+        ("at_re", "f4", (8 * BATCH,)),  # the symbols under way, each eight times over
+        ("at_im", "f4", (8 * BATCH,)),
+        ("distance", "i4", (8 * BATCH,)),
+        ("best_state", "i4", (BATCH,)),
+        ("growth", "f4", (BATCH,)),  # of the likeliest path, by symbol: a squared distance
+        ("cell", "i4", (TRELLIS_HISTORY,)),  # where each symbol was received
         ("survivor", "u1", (TRELLIS_HISTORY, 8)),  # state before, by symbol and state
         ("trellis_at", "i4"),  # where the next symbol goes
         ("n_pending", "i4"),  # symbols received but not put out

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dsp.kernel import Record, kernel
 from dsp.matched_filter import half_symbols, n_half_symbols_ready
 from dsp.pulse import SAMPLE_RATE_HZ
-from dsp.qam_rx_state import CHUNK, DATA, EQ_CENTRE, EQ_TAPS, FIT_SYMBOLS, TRAINING, TRELLIS_HISTORY
+from dsp.qam_rx_state import BATCH, CHUNK, DATA, EQ_CENTRE, EQ_TAPS, FIT_SYMBOLS, TRAINING, TRELLIS_HISTORY
 from dsp.qam_tables import (
     BAUD,
     BITS_PER_SYMBOL,
@@ -38,14 +38,12 @@ from dsp.qam_tables import (
 from dsp.scrambler import mask_kernel, push_kernel
 from dsp.viterbi import (
     DEPTH,
-    DOUBTFUL,
     n_final,
     oldest_lowest,
-    path_growth,
     viterbi_begin,
     viterbi_decide,
     viterbi_normalise,
-    viterbi_symbol,
+    viterbi_symbols,
 )
 
 #: Carrier loop (second order): of each phase error, this much now and this much for good.
@@ -147,6 +145,43 @@ def _begin_data(rx: Record) -> None:
 
 
 @kernel
+def _recall(rx: Record, n: int, u_re: NDArray[np.float32], u_im: NDArray[np.float32]) -> None:
+    """The next ``n`` known symbols into ``d``; how far ``u`` is from them, squared, into ``growth``."""
+    start = KNOWN_START[rx.row] + rx.n_symbols
+    for k in range(n):
+        c = POINT[rx.row, KNOWN[start + k]]
+        rx.d_re[k], rx.d_im[k] = c.real, c.imag
+        rx.growth[k] = (c.real - u_re[k]) ** 2 + (c.imag - u_im[k]) ** 2
+    rx.n_symbols += n
+
+
+@kernel
+def _decide(
+    rx: Record,
+    u: tuple[NDArray[np.float32], NDArray[np.float32]],
+    n: int,
+    out: NDArray[np.uint8],
+    n_out: int,
+) -> int:
+    """The points nearest to ``n`` symbols ``u`` into ``d``; their bits to ``out``. As :func:`_recall`."""
+    row = rx.row
+    u_re, u_im = u
+    n_labels = N_LABELS[row]
+    for k in range(n):
+        best = 0
+        least = np.float32(1e9)
+        for i in range(n_labels):
+            distance = (u_re[k] - POINT_RE[row, i]) ** 2 + (u_im[k] - POINT_IM[row, i]) ** 2
+            if distance < least:
+                least = distance
+                best = i
+        rx.d_re[k], rx.d_im[k] = POINT_RE[row, best], POINT_IM[row, best]
+        rx.growth[k] = least
+        n_out = _put_label(rx, LABELS[row, best], out, n_out)
+    return n_out
+
+
+@kernel
 def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
     """Decide all symbols before sample instant ``until`` that the received samples allow.
 
@@ -155,14 +190,16 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
     """
     row = rx.row
     n_known = N_KNOWN[row]
-    known = KNOWN_START[row]
-    n_labels = N_LABELS[row]
     n_bits = BITS_PER_SYMBOL[row]
     trellis = TRELLIS[row]
     y_re = np.empty(2 * CHUNK + 1, np.float32)
     y_im = np.empty(2 * CHUNK + 1, np.float32)
     e_re = np.empty(CHUNK, np.float32)
     e_im = np.empty(CHUNK, np.float32)
+    batch = np.empty((4, BATCH), np.float32)
+    u_re, u_im, cosines, sines = batch[0], batch[1], batch[2], batch[3]
+    d_re, d_im, square = rx.d_re, rx.d_im, rx.growth
+    trusted = np.empty(BATCH, np.uint8)
     reach = (EQ_CENTRE + 2) * rx.step + RX_HALF[PULSE[row]]
     while True:
         symbol_at = rx.t_z - (EQ_TAPS - EQ_CENTRE - 1) * rx.step
@@ -179,69 +216,64 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
         training = rx.state == TRAINING
         settling = training and rx.n_symbols < FIT_SYMBOLS and not IS_SHORT[row]
         now, for_good = _CARRIER_TRAINING if settling else _CARRIER_DATA
+        turn = rx.turn
         cosine, sine = np.float32(np.cos(rx.angle)), np.float32(np.sin(rx.angle))
         turned = 0.0
-        turn_before = rx.turn
-        timing_sum, timing_weight = rx.timing_sum, rx.timing_weight
+        timing_sum, timing_weight = np.float32(0), np.float32(0)
         squares = np.float32(0)
         n_trusted = 0
-        for k in range(n):
-            instant = symbol_at + 2 * k * rx.step
-            trusted = instant + reach < rx.bad_from or instant - reach > rx.bad_to
-            at = 2 * k + 1
-            re = y_re[at] * cosine + y_im[at] * sine
-            im = y_im[at] * cosine - y_re[at] * sine
+        for first in range(0, n, BATCH):
+            m = min(BATCH, n - first)
+            a = np.float32(turn)  # small: the second-order series will do, and the chunk's end puts it right
+            b = np.float32(1) - np.float32(0.5) * a * a
+            for k in range(m):
+                at = 2 * (first + k) + 1
+                cosines[k], sines[k] = cosine, sine
+                u_re[k] = y_re[at] * cosine + y_im[at] * sine
+                u_im[k] = y_im[at] * cosine - y_re[at] * sine
+                cosine, sine = cosine * b - sine * a, sine * b + cosine * a
+                instant = symbol_at + 2 * (first + k) * rx.step
+                trusted[k] = instant + reach < rx.bad_from or instant - reach > rx.bad_to
             if training:
-                c = POINT[rx.row, KNOWN[known + rx.n_symbols]]
-                d_re, d_im = c.real, c.imag
-                rx.n_symbols += 1
-                square = (d_re - re) ** 2 + (d_im - im) ** 2
+                _recall(rx, m, u_re, u_im)
             elif trellis:
-                before = rx.least_metric
-                point = viterbi_symbol(rx, re, im, 0 if trusted else DOUBTFUL)
-                d_re, d_im = point.real, point.imag
-                square = path_growth(rx.least_metric - before)
+                viterbi_symbols(rx, u_re, u_im, trusted, m)
             else:
-                best = 0
-                least = np.float32(1e9)
-                for i in range(n_labels):
-                    distance = (re - POINT_RE[row, i]) ** 2 + (im - POINT_IM[row, i]) ** 2
-                    if distance < least:
-                        least = distance
-                        best = i
-                d_re, d_im = POINT_RE[row, best], POINT_IM[row, best]
-                square = least
-                n_out = _put_label(rx, LABELS[row, best], out, n_out)
-            turn = rx.turn
-            if trusted:
-                f_re, f_im = d_re - re, d_im - im
-                e_re[k] = f_re * cosine - f_im * sine
-                e_im[k] = f_im * cosine + f_re * sine
+                n_out = _decide(rx, (u_re, u_im), m, out, n_out)
+            phase_error = np.float32(0)
+            for k in range(m):
+                j = first + k
+                if not trusted[k]:
+                    e_re[j] = 0.0
+                    e_im[j] = 0.0
+                    continue
+                at = 2 * j + 1
+                f_re, f_im = d_re[k] - u_re[k], d_im[k] - u_im[k]
+                e_re[j] = f_re * cosines[k] - f_im * sines[k]
+                e_im[j] = f_im * cosines[k] + f_re * sines[k]
                 slope_re = y_re[at + 1] - y_re[at - 1]
                 slope_im = y_im[at + 1] - y_im[at - 1]
-                rx.timing_sum -= e_re[k] * slope_re + e_im[k] * slope_im
-                rx.timing_weight += slope_re * slope_re + slope_im * slope_im
-                squares += square
+                timing_sum -= e_re[j] * slope_re + e_im[j] * slope_im
+                timing_weight += slope_re * slope_re + slope_im * slope_im
+                squares += square[k]
                 n_trusted += 1
-                rx.mse += np.float32(_MSE_WEIGHT) * (square - rx.mse)
-                error = min(max(im * d_re - re * d_im, np.float32(-0.5)), np.float32(0.5))
-                turn += now * error
-                rx.turn += for_good * error
-            else:
-                e_re[k] = 0.0
-                e_im[k] = 0.0
-            turned += turn
-            # a small angle: the second-order series is exact to 1e-5, and the chunk's end puts it right
-            a = np.float32(turn)
+                error = u_im[k] * d_re[k] - u_re[k] * d_im[k]
+                phase_error += min(max(error, np.float32(-0.5)), np.float32(0.5))
+            step = now * phase_error
+            turned += m * turn + step
+            turn += for_good * phase_error
+            a = np.float32(step)
             b = np.float32(1) - np.float32(0.5) * a * a
             cosine, sine = cosine * b - sine * a, sine * b + cosine * a
         rx.angle = (rx.angle + turned) % (2 * np.pi)
+        if n_trusted > 0:
+            rx.mse += np.float32(_MSE_WEIGHT) * (squares - n_trusted * rx.mse)
         if not training and not squares <= HOPELESS_MSE[row] * n_trusted:
-            # wrong decisions teach nothing
-            rx.nonsense += n
-            rx.turn = turn_before
-            rx.timing_sum, rx.timing_weight = timing_sum, timing_weight
+            rx.nonsense += n  # wrong decisions teach nothing
         else:
+            rx.turn = turn
+            rx.timing_sum += timing_sum
+            rx.timing_weight += timing_weight
             if n_trusted >= _SENSE_SYMBOLS:
                 rx.nonsense = 0
             _adapt(rx, n, e_re, e_im)

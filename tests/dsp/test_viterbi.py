@@ -6,6 +6,7 @@ import pytest
 from dsp.kernel import argument, records
 from dsp.modulation import Modulation
 from dsp.qam_rx import QAM_RX
+from dsp.qam_rx_state import BATCH
 from dsp.qam_tables import MODULATIONS
 from dsp.training import TrellisEncoder, data_encoder
 from dsp.trellis import NEXT_STATE
@@ -17,7 +18,7 @@ from dsp.viterbi import (
     viterbi_begin,
     viterbi_decide,
     viterbi_normalise,
-    viterbi_symbol,
+    viterbi_symbols,
 )
 
 LONG = pytest.mark.parametrize(
@@ -47,8 +48,10 @@ def decode(m: Modulation, symbols: np.ndarray, start: int, block: int = 48) -> t
     data = b""
     growth = 0.0
     for at in range(0, len(symbols), block):
-        for symbol in symbols[at : at + block]:
-            viterbi_symbol(record, np.float32(symbol.real), np.float32(symbol.imag), 0)
+        for first in range(at, min(at + block, len(symbols)), BATCH):
+            batch = symbols[first : min(first + BATCH, at + block)].astype(np.complex64)
+            trusted = np.ones(len(batch), np.uint8)
+            viterbi_symbols(record, batch.real.copy(), batch.imag.copy(), trusted, len(batch))
         growth += float(path_growth(state[0].least_metric))
         viterbi_normalise(record)
         data += out[: viterbi_decide(record, DEPTH, out, 0)].tobytes()
