@@ -23,6 +23,7 @@ from cusemodem import (
     import_command,
     replay_command,
     report_command,
+    service_command,
     signal_command,
 )
 from cusemodem.arguments import USAGE_ERROR, Command, Parser, add_command
@@ -105,7 +106,7 @@ def command_line() -> tuple[Parser, list[str]]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(command=_service)
+    parser.set_defaults(command=service_command.run, config=DEFAULT_DIRECTORY)
     parser.add_argument(
         "-V",
         "--version",
@@ -115,8 +116,12 @@ def command_line() -> tuple[Parser, list[str]]:
         help="versions of the modem and of what it stands on",
     )
     parser.add_argument(
-        "-F", dest="foreground", action="store_true", help="serve every file, not detached (not there yet)"
+        "-F",
+        dest="foreground",
+        action="store_true",
+        help="serve every file, as without arguments, but stay in the foreground",
     )
+    _add_config(parser)
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", prog="cusemodem", parser_class=Parser
     )
@@ -157,8 +162,8 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         "--config",
         metavar="DIR",
         type=Path,
-        default=DEFAULT_DIRECTORY,
-        help="directory of the modems' files (default %(default)s)",
+        default=argparse.SUPPRESS,  # it may stand before the command as well
+        help=f"directory of the modems' files (default {DEFAULT_DIRECTORY})",
     )
 
 
@@ -212,16 +217,6 @@ def _problems_of(load: Callable[[], object]) -> list[Problem]:
     except ConfigError as error:
         return error.problems
     return []
-
-
-def _service(options: argparse.Namespace) -> int:
-    how = "cusemodem -F" if options.foreground else "cusemodem without NAME"
-    print(
-        f"cusemodem: serving all modems of {DEFAULT_DIRECTORY} in one service ({how}) is not there yet; "
-        "run each with: cusemodem NAME",
-        file=sys.stderr,
-    )
-    return FAILED
 
 
 def _versions(_options: argparse.Namespace) -> int:

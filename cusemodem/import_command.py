@@ -34,8 +34,8 @@ there already is overwritten.
         "--config",
         metavar="DIR",
         type=Path,
-        default=DEFAULT_DIRECTORY,
-        help="where to: DIR/modems (default %(default)s)",
+        default=argparse.SUPPRESS,
+        help=f"where to: DIR/modems (default {DEFAULT_DIRECTORY})",
     )
 
 

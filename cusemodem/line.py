@@ -360,6 +360,11 @@ class Line:
 
     # ------------------------------------------------------------------ audio: one block
 
+    @property
+    def idle(self) -> bool:
+        """Blocks may be left out: no call, nothing on its way, and an engine that waits for the host."""
+        return self.call is None and not self._pending and self.engine.idle and not self.port.output_waiting
+
     def receive_block(self, row: Samples) -> bool:
         """Put this block's received audio into `row`; True when it is a stand-in for lost audio."""
         if not self._up or self.call is None:

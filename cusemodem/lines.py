@@ -83,6 +83,11 @@ class Lines:
         """True while any line has a call, ringing ones included."""
         return any(line.call is not None for line in self.lines)
 
+    @property
+    def idle(self) -> bool:
+        """No line would notice a block."""
+        return all(line.idle for line in self.lines)
+
     def fill_error_samples(self) -> float | None:
         """Mean of the jitter buffers' fill above (+) or below (−) target; None while no call is up."""
         errors = [error for line in self.lines if (error := line.fill_error_samples()) is not None]
@@ -144,6 +149,8 @@ class Lines:
     def step(self, now: float) -> None:
         """One tick: 160 samples in, 160 out, for every line."""
         self.service(now)
+        if self.idle:
+            return
         rx, lost = self._rx, self._lost
         for line in tuple(self.lines):
             try:

@@ -89,6 +89,10 @@ class TickClock:
         self._n_ticks += n_blocks
         return n_blocks
 
+    def resume(self, now: float) -> None:
+        """Nobody needed the blocks until `now`: the schedule goes on from here."""
+        self._next = max(self._next, now)
+
     def steer(self, fill_error_samples: float | None) -> None:
         """Take one tick's jitter-buffer fill, as samples above (+) or below (−) what it should hold.
 

@@ -11,6 +11,7 @@ import gc
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -34,6 +35,9 @@ from cusemodem.tick import BLOCK_S, TickClock
 IDLE_TICK_S = 0.1
 """With no call on any line the tick wakes five times less often and then does five blocks at once: a ring
 is noticed within 100 ms, and an idle modem costs next to nothing."""
+
+LONGEST_PAUSE_S = 1.0
+"""With nothing to do at all the tick comes as often as this, as a sign of life."""
 
 LATE_TICK_S = 0.04
 """Lateness beyond this may have cost audio, at our jitter buffer or the far end's: worth a log line."""
@@ -93,6 +97,7 @@ class _Trunk:
     endpoint: iax.Endpoint
     core: iax.socket.DatagramCore
     n_lines: int = 0
+    watch: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
 @dataclass
@@ -121,16 +126,19 @@ class Worker:
         self.lines.on_failure = self._line_failed
         self.clock = TickClock(0.0)
         self._trunks: dict[object, _Trunk] = {}
+        self._opening = trio.Lock()
         self._nursery: trio.Nursery | None = None
         self._hurry = 0
+        self._ticking: trio.Nursery | None = None
+        self._news, self._pausing, self._step_done = trio.Event(), trio.Event(), trio.Event()
         self._stopping = trio.Event()
 
     # ------------------------------------------------------------------ what the process around it does
 
     async def run(self) -> None:
         """Serve the lines until `stop` was called and they have ended."""
-        async with trio.open_nursery() as ticking:
-            ticking.start_soon(self._tick)
+        async with trio.open_nursery() as self._ticking:
+            self._ticking.start_soon(self._tick)
             async with trio.open_nursery() as self._nursery:
                 for config in self._first:
                     self.add(config)
@@ -140,7 +148,7 @@ class Worker:
                 gc.freeze()  # what start-up made lives for ever: collections scan little, the tick is steady
                 self.started.set()
                 await self._stopping.wait()
-            ticking.cancel_scope.cancel()
+            self._ticking.cancel_scope.cancel()
 
     def add(self, config: ModemConfig) -> None:
         """Start a line. Raises IndexError when there is no room for it."""
@@ -234,6 +242,8 @@ class Worker:
                     self.lines.remove(line)
                     self._line_failed(line, error)
                 trunk.socket.flush(trunk.core)
+                if not line.idle:
+                    self._news.set()
 
             async with open_device(config, port, on_activity) as device:
                 served.line, served.device = line, device
@@ -308,22 +318,31 @@ class Worker:
 
     async def _open_trunk(self, config: ModemConfig) -> tuple[object, _Trunk]:
         key = trunk_key(config)
-        if key not in self._trunks:
-            socket = await iax.socket.Socket.open(port=config.port)
-            endpoint = iax.Endpoint(
-                random.SystemRandom(),
-                formats=config.formats,
-                new_playout=iax.ArrivalQueue if config.nojitterbuffer else iax.JitterBuffer,
-            )
-            core = TracedEndpoint(endpoint) if config.iax2debug else endpoint
-            self._trunks[key] = _Trunk(socket, endpoint, core)
-        trunk = self._trunks[key]
-        trunk.n_lines += 1
+        async with self._opening:
+            if key not in self._trunks:
+                self._trunks[key] = await self._new_trunk(config)
+            trunk = self._trunks[key]
+            trunk.n_lines += 1
         return key, trunk
+
+    async def _new_trunk(self, config: ModemConfig) -> _Trunk:
+        socket = await iax.socket.Socket.open(port=config.port)
+        endpoint = iax.Endpoint(
+            random.SystemRandom(),
+            formats=config.formats,
+            new_playout=iax.ArrivalQueue if config.nojitterbuffer else iax.JitterBuffer,
+        )
+        core = TracedEndpoint(endpoint) if config.iax2debug else endpoint
+        trunk = _Trunk(socket, endpoint, core)
+        if self._ticking is not None:
+            self._ticking.start_soon(self._watch, trunk)
+        return trunk
 
     def _close_trunk(self, key: object, trunk: _Trunk) -> None:
         trunk.n_lines -= 1
         if trunk.n_lines == 0:
+            trunk.watch.cancel()
+            trio.lowlevel.notify_closing(trunk.socket.fileno())
             trunk.socket.close()
             del self._trunks[key]
 
@@ -335,11 +354,14 @@ class Worker:
         clock = self.clock = TickClock(trio.current_time())
         was_in_call = caught_up = False
         while True:
-            in_call = lines.in_call
-            idle = trio.current_time() + IDLE_TICK_S
-            await trio.sleep_until(clock.next_due if in_call or self._hurry else max(clock.next_due, idle))
+            if lines.in_call or self._hurry:
+                await trio.sleep_until(clock.next_due)
+            else:
+                await self._pause(max(clock.next_due, self._next_idle_tick()))
             for _ in range(clock.due(trio.current_time(), at_once=not lines.in_call)):
                 self._step()
+                if lines.idle:
+                    break
             if not lines.in_call:
                 lateness_s = clock.take_worst_lateness_s()
                 if caught_up and was_in_call and lateness_s > LATE_TICK_S:
@@ -351,6 +373,34 @@ class Worker:
             for served in self.served.values():
                 if served.device is not None:
                     served.device.flush()
+            self._step_done.set()
+
+    def _next_idle_tick(self) -> float:
+        """Without a call only some timer makes a tick necessary; a datagram or the host ends the pause."""
+        now = trio.current_time()
+        if not self.lines.idle:
+            return now + IDLE_TICK_S
+        due = (timer for trunk in self._trunks.values() if (timer := trunk.endpoint.next_timer()) is not None)
+        return min([*due, now + LONGEST_PAUSE_S])
+
+    async def _pause(self, until: float) -> None:
+        was_idle = self.lines.idle
+        self._news, self._step_done = trio.Event(), trio.Event()
+        self._pausing.set()
+        with trio.CancelScope(deadline=until):
+            await self._news.wait()
+        self._pausing = trio.Event()
+        if was_idle:
+            self.clock.resume(trio.current_time())
+
+    async def _watch(self, trunk: _Trunk) -> None:
+        """End a pause when a datagram comes; during calls, when there is no pause, cost nothing."""
+        with trunk.watch, suppress(trio.ClosedResourceError):
+            while True:
+                await self._pausing.wait()
+                await trunk.socket.wait_readable()
+                self._news.set()
+                await self._step_done.wait()
 
     def _step(self) -> None:
         now = trio.current_time()

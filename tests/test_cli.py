@@ -129,13 +129,12 @@ def test_a_bad_configuration_does_not_start(directory: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("arguments", [(), ("-F",)])
-def test_the_service_is_not_there_yet_and_says_so(
-    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+def test_a_service_without_modems_says_so(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, out, err = _outcome(capsys, *arguments)
+    status, out, err = _outcome(capsys, "--config", str(tmp_path), *arguments)
     assert (status, out) == (1, "")
-    assert "is not there yet; run each with: cusemodem NAME" in err
-    assert err.count("\n") == 1
+    assert err == f"cusemodem: {tmp_path}: no modem there to serve; write one, see cusemodem(5)\n"
 
 
 # --- words -------------------------------------------------------------------------------------------------

@@ -125,6 +125,12 @@ class Class1:
                 self.event(Timeout())
 
     @property
+    def idle(self) -> bool:
+        """Time passing changes nothing: no command waits and no timer runs."""
+        waits = self._timer is not None or self._burst is not None
+        return self.state is State.COMMAND and self._after_pause and not waits
+
+    @property
     def _data_in_hand(self) -> bool:
         """The line still lives on what the host sent: the host is not inactive yet."""
         return self.state is State.FAST_SEND and self._burst is not None and not self._burst.starving

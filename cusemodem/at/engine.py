@@ -168,6 +168,11 @@ class Engine:
         return data
 
     @property
+    def idle(self) -> bool:
+        """Time passing changes nothing: `tick` may be left out until a byte or an event comes."""
+        return self._calls.accepts_calls and self._class1.idle and not self._input and not self._pending
+
+    @property
     def settings(self) -> Settings:
         """The settings in force; `load` them from another engine's to continue where that one stood."""
         return self._settings

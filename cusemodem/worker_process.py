@@ -1,0 +1,145 @@
+"""A worker process: the lines it was given, and a pipe to the supervisor for orders and news.
+
+Orders (tuples, the first item says which): ("serve", config) for a new or a changed line, ("retire", name),
+("reopen",), ("stop",). News: ("status", dict), ("started",), ("report", line, dict).
+Everything on the pipe is between a process and its own child.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import signal
+from multiprocessing.connection import Connection
+from typing import Any
+
+import trio
+
+from cusemodem import logs
+from cusemodem.archive import Archive
+from cusemodem.background import Background
+from cusemodem.config import ModemConfig
+from cusemodem.config_service import ServiceConfig
+from cusemodem.recording_store import Limits
+from cusemodem.report import CallReport
+from cusemodem.status import worker_status
+from cusemodem.worker import Hooks, Served, Worker
+
+STATUS_INTERVAL_S = 1.0
+HEARTBEAT_S = 3.0
+"""An unchanged status is sent as often as this, as a sign of life."""
+
+SPARE_LINES = 16
+"""Room for lines that a reload brings."""
+
+_log = logging.getLogger("cusemodem.run")
+
+
+def main(configs: list[ModemConfig], service: ServiceConfig, pipe: Connection, sink: logs.Sink) -> int:
+    """Serve until told to stop, or until the supervisor is gone; returns the exit status."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)  # of the group's signals the supervisor makes orders
+    background = Background()
+    as_json = service.log_format == "json"
+    logs.set_up(logs.LogHandler(sink, as_json=as_json, name_lines=_names(sink), submit=background.submit))
+    try:
+        trio.run(_Process(configs, service, pipe, background, sink).run)
+    finally:
+        background.close()
+    return 0
+
+
+def _names(sink: logs.Sink) -> bool:
+    """Whether the lines' names belong into the text: not where each has its own file."""
+    return not isinstance(sink, logs.FileSink)
+
+
+class _Process:
+    def __init__(
+        self,
+        configs: list[ModemConfig],
+        service: ServiceConfig,
+        pipe: Connection,
+        background: Background,
+        sink: logs.Sink,
+    ) -> None:
+        limits = Limits(service.record_limit_bytes, service.record_days * 86400.0)
+        state = service.state_directory
+        self._archive = Archive(state, background, limits, service.history_days * 86400.0)
+        self._pipe = pipe
+        self._sink = sink
+        self._background = background
+        hooks = Hooks(on_ready=self._ready, on_report=self._report, new_tap=self._archive.new_tap)
+        self._worker = Worker(configs, hooks, len(configs) + SPARE_LINES)
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._obey)
+            nursery.start_soon(self._tell)
+            await self._worker.run()
+            nursery.cancel_scope.cancel()
+        self._send(("status", worker_status(self._worker)))
+
+    def _ready(self, served: Served) -> None:
+        if served.device is not None:
+            _log.info(
+                "ready: %s (%s)", served.device.path, served.device.kind, extra={"line": served.config.name}
+            )
+
+    def _report(self, served: Served, report: CallReport) -> None:
+        self._archive.keep(report)
+        self._send(("report", served.config.name, report.as_dict()))
+
+    def _send(self, news: tuple[Any, ...]) -> None:
+        """Tell the supervisor, unless it does not listen: the tick never waits for it."""
+        try:
+            if select.select([], [self._pipe.fileno()], [], 0)[1]:
+                self._pipe.send(news)
+        except OSError:
+            return  # gone; `_obey` notices too
+
+    async def _tell(self) -> None:
+        last: object = None
+        last_at = 0.0
+        started = False
+        while True:
+            status = worker_status(self._worker)
+            changed = [line | {"call": line["call"] and line["call"]["state"]} for line in status["lines"]]
+            in_call = any(line["call"] for line in status["lines"])
+            if changed != last or in_call or trio.current_time() - last_at >= HEARTBEAT_S:
+                self._send(("status", status))
+                last, last_at = changed, trio.current_time()
+            if not started and self._worker.started.is_set():
+                started = True
+                self._send(("started",))
+            with trio.move_on_after(STATUS_INTERVAL_S):
+                if started:
+                    await trio.sleep_forever()
+                await self._worker.started.wait()
+
+    async def _obey(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._pipe.fileno())
+            try:
+                order = self._pipe.recv()
+            except (EOFError, OSError):
+                _log.error("the supervisor is gone: ending")
+                order = ("stop",)
+            if order[0] == "stop":
+                self._worker.stop()
+                return
+            self._do(*order)
+
+    def _do(self, what: str, detail: ModemConfig | str = "") -> None:
+        worker = self._worker
+        if isinstance(detail, ModemConfig):
+            if detail.name in worker.served:
+                worker.replace(detail)
+            elif worker.room > 0:
+                worker.add(detail)
+            else:
+                _log.error("no room for another line in this process", extra={"line": detail.name})
+        elif what == "retire" and detail in worker.served:
+            worker.retire(detail)
+        elif what == "reopen":
+            self._background.submit(self._sink.reopen)
