@@ -56,7 +56,10 @@ def compare(
 ) -> list[PageComparison]:
     """Compare page by page; a page that only one side has is a difference."""
     expected = load_pages([sent])
-    actual = load_pages(received)
+    try:
+        actual = load_pages(received)
+    except OSError as error:  # a call that broke off can leave part of a file
+        return [PageComparison(1, f"what was received cannot be read: {error}", header=header)]
     comparisons = [
         compare_page(number, a, b, header=header, stray_rows=stray_rows)
         for number, (a, b) in enumerate(zip(expected, actual, strict=False), start=1)

@@ -88,3 +88,10 @@ def test_command_line_says_a_line_a_page(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_no_pages_at_all_are_not_equal() -> None:
     assert not all_equal([])
+
+
+def test_half_a_file_is_a_difference(tmp_path: Path) -> None:
+    sent = save(tmp_path / "sent.tif", page())
+    (tmp_path / "page.001").write_bytes(sent.read_bytes()[:20])
+    (comparison,) = compare(sent, [tmp_path / "page.001"])
+    assert str(comparison).startswith("page 1: what was received cannot be read: ")
