@@ -32,8 +32,10 @@ _LINES_SHARE = 0.5
 #: Part that each of the outer lines must have, and both together. A line shape may have cut one of them down.
 _OUTER_SHARE = 0.015
 _OUTER_SHARES = 0.15
-#: Squared correlation with the known sequence, of 1.
-_MATCH = 0.45
+#: Squared correlation with the known sequence, of 1: lines with much delay distortion leave a third of it.
+_MATCH = 0.3
+#: V.17's long and short training begin alike: each has 0.35 of the other.
+_MATCH_TRELLIS = 0.45
 #: Positions after the best that must be worse.
 _MATCH_BEYOND = 8
 #: Half symbols kept when the older ones are forgotten: a maximum just found is among them.
@@ -195,7 +197,9 @@ def _match_block(rx: Record) -> None:
     for k in range(2, rx.n_matched - 1):
         if rx.match[k] > rx.match[best]:
             best = k
-    if rx.n_matched > best + _MATCH_BEYOND and rx.match[best] > _MATCH:
+    if rx.n_matched > best + _MATCH_BEYOND and rx.match[best] > (
+        _MATCH_TRELLIS if TRELLIS[rx.row] else _MATCH
+    ):
         _begin_collecting(rx, best)
 
 
