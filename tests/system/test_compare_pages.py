@@ -90,8 +90,8 @@ def test_no_pages_at_all_are_not_equal() -> None:
     assert not all_equal([])
 
 
-def test_half_a_file_is_a_difference(tmp_path: Path) -> None:
+def test_a_broken_file_is_a_difference(tmp_path: Path) -> None:
     sent = save(tmp_path / "sent.tif", page())
-    (tmp_path / "page.001").write_bytes(sent.read_bytes()[:20])
+    (tmp_path / "page.001").write_bytes(b"")
     (comparison,) = compare(sent, [tmp_path / "page.001"])
     assert str(comparison).startswith("page 1: what was received cannot be read: ")
