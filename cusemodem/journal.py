@@ -32,7 +32,7 @@ class Entry:
 
     block: int
     kind: str
-    """host, modem, port, call, lost or up."""
+    """host, modem, port, call, fate or up."""
     value: Any
     details: dict[str, Any] = field(default_factory=dict)
 

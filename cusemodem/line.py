@@ -337,6 +337,7 @@ class Line:
         report.media = MediaCounts(
             received=media.frames_received,
             lost_ms=media.samples_lost / SAMPLES_PER_MS,
+            held_ms=media.samples_held / SAMPLES_PER_MS,
             late=media.frames_late,
             duplicate=media.frames_duplicate,
             reordered=media.frames_reordered,
@@ -365,14 +366,19 @@ class Line:
         """Blocks may be left out: no call, nothing on its way, and an engine that waits for the host."""
         return self.call is None and not self._pending and self.engine.idle and not self.port.output_waiting
 
-    def receive_block(self, row: Samples) -> bool:
-        """Put this block's received audio into `row`; True when it is a stand-in for lost audio."""
+    def receive_block(self, row: Samples) -> dsp.Fate:
+        """Put this block's received audio into `row`, and say what became of it."""
         if not self._up or self.call is None:
             row[:] = 0
-            return False
-        payload, lost = self.call.receive_audio(dsp.BLOCK)
-        row[:] = decode(payload, self.call.format)
-        return lost if self.tap is None else self.tap.received(row, lost=lost)
+            return dsp.Fate.HEARD
+        if self._ended is None and self.call.jitter.hold(dsp.BLOCK):
+            row[:] = 0
+            fate = dsp.Fate.HELD
+        else:
+            payload, lost = self.call.receive_audio(dsp.BLOCK)
+            row[:] = decode(payload, self.call.format)
+            fate = dsp.Fate.LOST if lost else dsp.Fate.HEARD
+        return fate if self.tap is None else self.tap.received(row, fate)
 
     def on_modem_event(self, event: dsp.Event) -> None:
         """Pass one event of the DSP channel to the engine, and note it in the report."""

@@ -33,7 +33,7 @@ class Lines:
         raised. The others go on."""
         self._at: list[Line | None] = [None] * n_lines
         self._rx = np.zeros((n_lines, dsp.BLOCK), np.int16)
-        self._lost = np.zeros(n_lines, np.bool_)
+        self._fate = np.zeros(n_lines, np.uint8)
 
     def add(
         self,
@@ -71,7 +71,7 @@ class Lines:
             self._at[line.index] = None
             self.lines.remove(line)
             self._rx[line.index] = 0
-            self._lost[line.index] = False
+            self._fate[line.index] = dsp.Fate.HEARD
 
     @property
     def bank_size(self) -> int:
@@ -151,13 +151,13 @@ class Lines:
         self.service(now)
         if self.idle:
             return
-        rx, lost = self._rx, self._lost
+        rx, fate = self._rx, self._fate
         for line in tuple(self.lines):
             try:
-                lost[line.index] = line.receive_block(rx[line.index])
+                fate[line.index] = line.receive_block(rx[line.index])
             except Exception as error:
                 self._fail(line, error)
-        tx = self.bank.process(rx, lost)
+        tx = self.bank.process(rx, fate)
         for index, event in self.bank.events():
             if (heard := self._at[index]) is not None:
                 try:

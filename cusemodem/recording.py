@@ -17,6 +17,7 @@ from cusemodem.background import Submit
 from cusemodem.recording_store import CallFiles, RecordingStore
 from cusemodem.report import CallReport
 from cusemodem.tap import Samples, Tap
+from dsp import Fate
 
 PIECE_BLOCKS = 50
 """Audio goes to the store once a second."""
@@ -51,7 +52,7 @@ class Recorder(Tap):
         self._files: CallFiles | None = None
         self._rx: list[bytes] = []
         self._tx: list[bytes] = []
-        self._lost = False
+        self._fate = Fate.HEARD
         self._ended = self._stale = False
         self._report: CallReport | None = None
 
@@ -60,7 +61,7 @@ class Recorder(Tap):
         self._text = [journal.header_line(self._line, settings, is_open=is_open, dtr=dtr)]
         self._text_bytes = len(self._text[0])
         self._block = 0
-        self._lost = self._stale = False
+        self._fate, self._stale = Fate.HEARD, False
 
     def _note(self, kind: str, value: object, details: dict[str, object] | None = None) -> None:
         self._text.append(journal.entry_line(self._block, kind, value, details))
@@ -87,13 +88,13 @@ class Recorder(Tap):
         self._note("up", 1)
         self._files = self._store.new_call(self._line, self._local_now())
 
-    def received(self, row: Samples, *, lost: bool) -> bool:
+    def received(self, row: Samples, fate: Fate) -> Fate:
         """Keep the block that the modem hears."""
-        if lost is not self._lost and self._files is not None:
-            self._lost = lost
-            self._note("lost", int(lost))
+        if fate is not self._fate and self._files is not None:
+            self._fate = fate
+            self._note("fate", int(fate))
         self._rx.append(row.astype("<i2").tobytes())
-        return lost
+        return fate
 
     def transmitted(self, row: Samples) -> None:
         """Keep the block that is sent."""

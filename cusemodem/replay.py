@@ -28,6 +28,7 @@ from cusemodem.recording_store import blocks, last_call
 from cusemodem.report import CallReport
 from cusemodem.tap import Samples, Tap
 from cusemodem.tick import BLOCK_S
+from dsp import Fate
 
 MAX_IDLE_BLOCKS = 1500
 """Half a minute without a call and without a word is enough: longer silences between calls are shortened."""
@@ -109,10 +110,14 @@ class _Port:
 
 
 class _Playout:
-    """The jitter buffer, of which the line asks only whether something is left in it."""
+    """The jitter buffer, of which the line asks only whether something is in it."""
 
     fill_samples = 1
     mean_fill_samples = depth_samples = 0.0
+
+    def hold(self, n_samples: int) -> bool:
+        """Never: which blocks were held stands in the journal."""
+        return False
 
 
 class _Call:
@@ -172,7 +177,7 @@ class _Comparison(Tap):
         self.block = 0
         self.n_up = 0
         self.up_block: int | None = None
-        self.lost = False
+        self.fate = Fate.HEARD
         self.over = False
         self.difference: Difference | None = None
         self._expected: deque[tuple[int, bytes]] = deque()
@@ -190,13 +195,13 @@ class _Comparison(Tap):
     def audio_begins(self) -> None:
         self.up_block = self.block
 
-    def received(self, row: Samples, *, lost: bool) -> bool:
+    def received(self, row: Samples, fate: Fate) -> Fate:
         if (piece := next(self._heard, None)) is None:
             self.over = True
             row[:] = 0
-            return False
+            return Fate.HEARD
         row[:] = np.frombuffer(piece, "<i2")
-        return self.lost
+        return self.fate
 
     def transmitted(self, row: Samples) -> None:
         if (piece := next(self._sent, None)) is None:
@@ -306,8 +311,8 @@ class _Replay:
         elif entry.kind == "port":
             self._port.event(entry.value)
             line.service_port(0.0)
-        elif entry.kind == "lost":
-            self._comparison.lost = bool(entry.value)
+        elif entry.kind == "fate":
+            self._comparison.fate = Fate(entry.value)
         elif entry.kind == "call":
             self._call_event(entry.value, entry.details, following)
 
@@ -366,14 +371,14 @@ class LiveReplay(Tap):
         self._heard, self._sent = map(blocks, found)
         _log.info("replaying %s", found[0].resolve().parent)
 
-    def received(self, row: Samples, *, lost: bool) -> bool:
+    def received(self, row: Samples, fate: Fate) -> Fate:
         """Put the recorded block in the place of the received one."""
         if (piece := next(self._heard, None)) is None:
             self.exhausted = True
             row[:] = 0
         else:
             row[:] = np.frombuffer(piece, "<i2")
-        return False
+        return Fate.HEARD
 
     def transmitted(self, row: Samples) -> None:
         """Compare, then put the recorded block in the place of the modem's."""

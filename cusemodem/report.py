@@ -54,6 +54,8 @@ class MediaCounts:
 
     received: int = 0
     lost_ms: float = 0.0
+    held_ms: float = 0.0
+    """Time the receivers waited for audio that was late; none of it is lost."""
     late: int = 0
     duplicate: int = 0
     reordered: int = 0
@@ -161,7 +163,8 @@ class CallReport:
             parts.append(f"far clock {offset:+.0f} ppm")
         media = self.media
         parts.append(
-            f"audio: {media.received} frames received, {media.lost_ms:.0f} ms lost, {media.late} late, "
+            f"audio: {media.received} frames received, {media.lost_ms:.0f} ms lost, "
+            f"{media.held_ms:.0f} ms waited for, {media.late} late, "
             f"{media.duplicate} duplicate, {media.reordered} reordered, jitter {media.jitter_ms:.1f} ms"
         )
         return parts

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cusemodem.at.settings import Settings
 from cusemodem.report import CallReport
+from dsp import Fate
 
 Samples = NDArray[np.int16]
 
@@ -41,9 +42,9 @@ class Tap:
     def audio_begins(self) -> None:
         """The call is up: from now on there are two blocks of audio in each block."""
 
-    def received(self, row: Samples, *, lost: bool) -> bool:
-        """The block that the modem is about to hear; may be changed in place. Returns whether it is lost."""
-        return lost
+    def received(self, row: Samples, fate: Fate) -> Fate:
+        """The block that the modem is about to hear; may be changed in place. Returns what became of it."""
+        return fate
 
     def transmitted(self, row: Samples) -> None:
         """The block that is about to be sent; may be changed in place."""

@@ -22,10 +22,10 @@ MAX_CORRECTION_PPM = 200.0
 MAX_BEHIND_S = 1.0
 """A process that was stopped for longer than this does not replay the lost time (chosen)."""
 
-CATCH_UP_SPACING_S = 0.005
-"""Least time between two blocks of a call. A stall usually stops the far end too (one machine, one CPU,
-one cable): run at once, the missed blocks would find an empty jitter buffer, and audio that is merely late
-would be lost."""
+CATCH_UP_SPACING_S = 0.01
+"""Least time between two blocks of a call. Sent back to back, the frames of a stall may be swapped on their
+way (Asterisk hands each to whichever of its threads is free); and a stall usually stopped the far end too, so
+that blocks run at once would find an empty jitter buffer."""
 
 _PROPORTIONAL_PPM_PER_SAMPLE = 4.0
 _INTEGRAL_PPM_PER_SAMPLE_S = 0.03

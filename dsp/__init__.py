@@ -32,6 +32,7 @@ from dsp.events import (
     TrainingFailed,
     TransmitDone,
 )
+from dsp.fate import Fate
 from dsp.kernel import records
 from dsp.level import BLOCK, SAMPLE_RATE
 from dsp.measures import Measures
@@ -49,6 +50,7 @@ __all__ = [
     "DataReceived",
     "DtmfDetected",
     "Event",
+    "Fate",
     "FlagsDetected",
     "FrameReceived",
     "FrameSent",

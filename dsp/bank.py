@@ -17,7 +17,7 @@ _OCTETS = 8192  # most that one order to a channel can carry
 def process_bank(
     state: Record,
     rx: NDArray[np.int16],
-    lost: NDArray[np.bool_],
+    fate: NDArray[np.uint8],
     tx: NDArray[np.int16],
     active: NDArray[np.int64],
 ) -> int:
@@ -26,7 +26,7 @@ def process_bank(
     n_active = 0
     for i in range(state.shape[0]):
         rec = state[i]
-        channel_block(rec, rx[i], lost[i], tx[i], work)
+        channel_block(rec, rx[i], fate[i], tx[i], work)
         if rec.events.n > 0:
             active[n_active] = i
             n_active += 1
@@ -47,27 +47,29 @@ class Bank:
         self._events = state.view(np.ndarray)["events"]
         # Own arrays, so that the compiler sees the same types whatever the caller has.
         self._rx = np.zeros((n_channels, BLOCK), np.int16)
-        self._lost = np.zeros(n_channels, np.bool_)
+        self._fate = np.zeros(n_channels, np.uint8)
         self._tx = np.zeros((n_channels, BLOCK), np.int16)
         self._active = np.zeros(n_channels, np.int64)
         self._n_active = 0
         # Load (or compile) the kernels now, not in the middle of the first call.
-        process_bank(self._state[:0], self._rx, self._lost, self._tx, self._active)
+        process_bank(self._state[:0], self._rx, self._fate, self._tx, self._active)
         self.channels[0].receive_off()
 
-    def process(self, rx: NDArray[np.int16], lost: NDArray[np.bool_]) -> NDArray[np.int16]:
+    def process(
+        self, rx: NDArray[np.int16], fate: NDArray[np.uint8] | NDArray[np.bool_]
+    ) -> NDArray[np.int16]:
         """One 20 ms tick of all channels.
 
-        ``rx`` (n, 160) is what was heard; ``lost`` (n) marks blocks that stand in for audio that never
-        arrived. Returns what to send, (n, 160); the same array at each call.
+        ``rx`` (n, 160) is what was heard; ``fate`` (n) has a `Fate` for each block, or True for a lost one.
+        Returns what to send, (n, 160); the same array at each call.
         """
-        if rx.shape != self._rx.shape or lost.shape != self._lost.shape:
+        if rx.shape != self._rx.shape or fate.shape != self._fate.shape:
             raise ValueError(
-                f"expected rx {self._rx.shape} and lost {self._lost.shape}, got {rx.shape} and {lost.shape}"
+                f"expected rx {self._rx.shape} and lost {self._fate.shape}, got {rx.shape} and {fate.shape}"
             )
         np.copyto(self._rx, rx)
-        np.copyto(self._lost, lost)
-        self._n_active = process_bank(self._state, self._rx, self._lost, self._tx, self._active)
+        np.copyto(self._fate, fate)
+        self._n_active = process_bank(self._state, self._rx, self._fate, self._tx, self._active)
         return self._tx
 
     def events(self) -> list[tuple[int, Event]]:

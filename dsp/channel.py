@@ -43,6 +43,7 @@ from dsp.events import (
     push,
     push_data,
 )
+from dsp.fate import Fate
 from dsp.hdlc import MAX_FRAME, hdlc_tx_put
 from dsp.kernel import Record, argument, kernel
 from dsp.level import BLOCK, LEVEL, dbm0_to_rms, level_block, rms_to_dbm0
@@ -60,6 +61,8 @@ from dsp.qam_tx import QAM_TX, TX_RING, qam_tx_block, qam_tx_start, qam_tx_write
 from dsp.tones import TONE_RX, TONE_TX, ced_tx_block, cng_tx_block, tone_rx_block, tone_tx_start
 from dsp.v21 import LEVEL_DBM0, V21_RX, V21_TX, v21_rx_block, v21_rx_reset, v21_tx_block, v21_tx_start
 
+_LOST = int(Fate.LOST)
+_HELD = int(Fate.HELD)
 # What a channel sends.
 _TX_SILENCE = 0
 _TX_CNG = 1
@@ -193,22 +196,24 @@ def _receive(rec: Record, x: NDArray[np.float32], lost: bool) -> None:
 
 @kernel
 def channel_block(
-    rec: Record, rx: NDArray[np.int16], lost: bool, tx: NDArray[np.int16], work: NDArray[np.float32]
+    rec: Record, rx: NDArray[np.int16], fate: int, tx: NDArray[np.int16], work: NDArray[np.float32]
 ) -> None:
     """20 ms of one channel: ``rx`` in, ``tx`` out, events into ``rec.events``; ``work`` (2, 160): scratch."""
     x = work[0]
     out = work[1]
     rec.events.n = 0
     rec.events.n_data = 0
-    if lost:
-        rec.n_lost += 1
-        rec.lost_run += 1
-    else:
-        rec.lost_run = 0
-    silent = rec.lost_run > _MAX_LOST_RUN
-    for k in range(BLOCK):
-        x[k] = np.float32(0.0) if silent else np.float32(rx[k])
-    _receive(rec, x, lost and not silent)
+    if fate != _HELD:
+        lost = fate == _LOST
+        if lost:
+            rec.n_lost += 1
+            rec.lost_run += 1
+        else:
+            rec.lost_run = 0
+        silent = rec.lost_run > _MAX_LOST_RUN
+        for k in range(BLOCK):
+            x[k] = np.float32(0.0) if silent else np.float32(rx[k])
+        _receive(rec, x, lost and not silent)
 
     if rec.tx_mode == _TX_SILENCE:
         for k in range(BLOCK):

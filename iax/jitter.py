@@ -26,6 +26,9 @@ LATE_RUN = 3
 LOST_RUN_SAMPLES = SAMPLE_RATE // 2
 """After this much has been missing, the peer has stopped sending: the stand-in is silence, no longer
 "lost"."""
+HOLD_MAX_SAMPLES = SAMPLE_RATE // 2
+"""A reader may wait for so long when nothing at all has come: a stall of the peer, the network or this
+machine. Beyond it the peer has stopped sending."""
 QUIET_RUN = 5
 """Frames of silence before the buffer may drop or insert one to come back to its depth."""
 ADJUST_SLACK_SAMPLES = 2 * FRAME_SAMPLES
@@ -54,6 +57,8 @@ class MediaStatistics:
     """Received but thrown away: overrun, or silence left out to come back to the depth."""
     samples_inserted: int = 0
     """Silence inserted into silence to come back to the depth."""
+    samples_held: int = 0
+    """Time the reader waited because nothing had come; none of it is lost."""
     restarts: int = 0
     """The time line jumped and playing began anew."""
     jitter_ms: float = 0.0
@@ -70,6 +75,7 @@ class Playout(ABC):
         self.format: Format = Format.ULAW
         self._received = self._duplicate = self._late = self._reordered = self._refused = 0
         self._samples_lost = self._samples_dropped = self._samples_inserted = self._restarts = 0
+        self._samples_held = self._held_run = 0
         self._jitter = 0.0
         self._transit: float | None = None
 
@@ -80,6 +86,26 @@ class Playout(ABC):
     @abstractmethod
     def read(self, n_samples: int) -> tuple[bytes, bool]:
         """Return exactly N_SAMPLES and whether any of them is a stand-in for audio that never arrived."""
+
+    def hold(self, n_samples: int) -> bool:
+        """Return whether a modem should let N_SAMPLES pass without a `read`.
+
+        True when nothing has come for that time, nor anything later, so that the audio is more likely late
+        than lost; what comes next is then read as if no time had passed, and no bit is missed. For at most
+        `HOLD_MAX_SAMPLES` on end, and not while the peer has announced silence.
+        """
+        if not self._waits():
+            self._held_run = 0
+            return False
+        if self._held_run >= HOLD_MAX_SAMPLES:
+            return False
+        self._held_run += n_samples
+        self._samples_held += n_samples
+        return True
+
+    @abstractmethod
+    def _waits(self) -> bool:
+        """Whether reading has begun and there is nothing to read."""
 
     @abstractmethod
     def clear(self) -> None:
@@ -115,6 +141,7 @@ class Playout(ABC):
             self._samples_lost,
             self._samples_dropped,
             self._samples_inserted,
+            self._samples_held,
             self._restarts,
             self._jitter * 1000,
             self.depth_samples,
@@ -219,6 +246,15 @@ class JitterBuffer(Playout):
     def comfort_noise(self) -> None:
         """Note that the peer has announced silence."""
         self._announced_silence = True
+
+    def _waits(self) -> bool:
+        """Whether the play position has come to the end of all that was received."""
+        return (
+            self._reading
+            and not self._announced_silence
+            and self._read is not None
+            and self._newest_end <= self._read
+        )
 
     def clear(self) -> None:
         """Forget all audio."""
@@ -415,6 +451,10 @@ class ArrivalQueue(Playout):
     def comfort_noise(self) -> None:
         """Note that the peer has announced silence."""
         self._announced_silence = True
+
+    def _waits(self) -> bool:
+        """Whether the queue has run dry."""
+        return self._started and not self._announced_silence and not self._audio
 
     def clear(self) -> None:
         """Forget all audio."""

@@ -162,3 +162,26 @@ def test_garbage_datagrams_in_a_page_do_not_spoil_it() -> None:
     assert not sender.failed
     assert not receiver.failed
     assert same(PAGES, receiver.pages)
+
+
+@pytest.mark.parametrize("code", [145, 96, 48])
+def test_stalls_of_the_network_in_a_page_cost_no_dot(code: int) -> None:
+    """Every 2 s nothing arrives for 100 to 400 ms, and then all of it at once, in order."""
+    world = World(2, delay_s=lambda _rng: delay_s(world.now))
+    starts: list[float] = []
+
+    def delay_s(now: float) -> float:
+        since = (now - starts[0]) % 2.0 if starts else 2.0
+        stall_s = 0.1 + 0.1 * (int((now - starts[0]) / 2.0) % 4) if starts else 0.0
+        return max(stall_s - since, 0.0) + 0.002
+
+    receiver = FaxReceiver()
+    sender = FaxSender(PAGES, "200", codes=(code,))
+    world.run(1.0)
+    starts.append(world.now)
+    fax(world, sender, receiver)
+    assert same(PAGES, receiver.pages)
+    report = world.stations[1].line.last_report
+    assert report is not None
+    assert report.media.lost_ms == 0
+    assert [b.trained for b in report.bursts] == [True] * 3

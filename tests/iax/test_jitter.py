@@ -12,6 +12,7 @@ from iax.formats import SLINEAR, Format
 from iax.jitter import (
     CAPACITY_SAMPLES,
     DEFAULT_DEPTH_MS,
+    HOLD_MAX_SAMPLES,
     LOST_RUN_SAMPLES,
     MAX_FRAMES,
     ArrivalQueue,
@@ -285,3 +286,67 @@ class TestArrivalQueue:
             queue.put(n * 20, block(n), 0.0)
         assert queue.fill_samples == CAPACITY_SAMPLES
         assert queue.read(160)[0] == block(1000 - CAPACITY_SAMPLES // 160)
+
+
+@pytest.mark.parametrize("new_playout", [JitterBuffer, ArrivalQueue])
+class TestHold:
+    """A reader that waits while nothing comes misses nothing (a stall), and does not wait for ever."""
+
+    @staticmethod
+    def read_all(buffer: Playout, n_reads: int) -> tuple[list[bytes], list[bool], int]:
+        heard, lost, n_held = [], [], 0
+        for _ in range(n_reads):
+            if buffer.hold(160):
+                n_held += 1
+                continue
+            payload, is_lost = buffer.read(160)
+            heard.append(payload)
+            lost.append(is_lost)
+        return heard, lost, n_held
+
+    def test_a_stall_costs_no_audio(self, new_playout: type[Playout]) -> None:
+        buffer = new_playout()
+        for n in range(50):
+            buffer.put(n * 20, block(n), n * 0.02)
+            if n < DEPTH_BLOCKS:
+                buffer.read(160)
+        before, lost_before, _ = self.read_all(buffer, 60)
+        assert before[-1] == block(49)
+        for n in range(50, 100):  # all at once, 400 ms late
+            buffer.put(n * 20, block(n), n * 0.02 + 0.4)
+        after, lost_after, n_held = self.read_all(buffer, 50)
+        assert after == [block(n) for n in range(50, 100)]
+        assert not any(lost_before + lost_after)
+        assert n_held == 0
+        statistics = buffer.statistics()
+        assert statistics.samples_lost == statistics.frames_late == 0
+        assert statistics.samples_held == (60 - len(before)) * 160 > 0
+
+    def test_what_is_missing_amid_others_is_lost_at_once(self, new_playout: type[Playout]) -> None:
+        if new_playout is ArrivalQueue:
+            return  # it knows no gaps: what has come is all there is
+        buffer = new_playout()
+        for n in (0, 1, 2, 3, 5, 6, 7, 8):
+            buffer.put(n * 20, block(n), n * 0.02)
+            buffer.read(160) if n < DEPTH_BLOCKS else None
+        heard, lost, n_held = self.read_all(buffer, 9)
+        assert (heard.count(SILENT), sum(lost), n_held) == (1, 1, 0)
+
+    def test_a_peer_that_stopped_is_silent_after_half_a_second(self, new_playout: type[Playout]) -> None:
+        buffer = new_playout()
+        for n in range(4):
+            buffer.put(n * 20, block(n), n * 0.02)
+        heard, _, n_held = self.read_all(buffer, 60)
+        assert n_held == HOLD_MAX_SAMPLES // 160
+        assert heard[-1] == SILENT
+
+    def test_announced_silence_and_a_call_without_audio_are_not_waited_for(
+        self, new_playout: type[Playout]
+    ) -> None:
+        buffer = new_playout()
+        assert not buffer.hold(160)
+        for n in range(DEPTH_BLOCKS + 1):
+            buffer.put(n * 20, block(n), n * 0.02)
+        self.read_all(buffer, 2 * DEPTH_BLOCKS + 1)
+        buffer.comfort_noise()
+        assert not buffer.hold(160)
