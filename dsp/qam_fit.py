@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dsp.kernel import Record, kernel
 from dsp.matched_filter import half_symbols
 from dsp.pulse import SAMPLE_RATE_HZ
-from dsp.qam_rx_state import CHUNK, EQ_CENTRE, EQ_TAPS, FIT_SYMBOLS, TRAINING
+from dsp.qam_echo import echo_begin, find_echo
+from dsp.qam_rx_state import CHUNK, ECHO_PAST, EQ_CENTRE, EQ_TAPS, FIT_SYMBOLS, TRAINING
 from dsp.qam_tables import BAUD, KNOWN, KNOWN_START, POINT, PULSE, RX_HALF
 
 #: Position in ``z`` of the first known symbol while fitting: one half symbol more than the equaliser
@@ -235,6 +236,8 @@ def fit(rx: Record) -> None:
             # late by drift more each symbol: our symbols are too long
             first -= late * 2 * rx.step
             rx.step *= 1.0 - min(max(drift, -6e-4), 6e-4)
+    rx.turn = turn
+    find_echo(rx, usable)
     _begin_tracking(rx, first, turn)
 
 
@@ -248,8 +251,11 @@ def _begin_tracking(rx: Record, first: float, turn: float) -> None:
         re, im = rx.tap_re[i], rx.tap_im[i]
         rx.tap_re[i] = re * cosine - im * sine
         rx.tap_im[i] = im * cosine + re * sine
-    rx.turn = turn
     rx.angle = turn * start
+    past = np.empty(ECHO_PAST, np.complex64)
+    for k in range(ECHO_PAST):
+        past[k] = POINT[rx.row, KNOWN[KNOWN_START[rx.row] + start - ECHO_PAST + k]]
+    echo_begin(rx, past, rx.angle)
     rx.n_symbols = start
     rx.t_z = first + (2 * start - _FIRST) * rx.step
     half_symbols(rx, EQ_TAPS, 0)

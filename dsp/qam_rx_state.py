@@ -33,6 +33,9 @@ WORK = 1024
 #: Symbols of the known sequence that find its beginning.
 PREFIX = 64
 
+#: Taps of the late echo's filter, and decided symbols kept for it (qam_echo.py).
+ECHO_TAPS = 32
+ECHO_PAST = 40
 #: Symbols whose trellis decisions are kept; a power of two.
 TRELLIS_HISTORY = 128
 
@@ -80,6 +83,12 @@ QAM_RX = np.dtype(
         ("gain", "f4"),  # brings half-symbol samples to unit power
         ("turn", "f8"),  # carrier offset, radians a symbol
         ("angle", "f8"),  # carrier phase, radians
+        # late echo
+        ("echo", "u1"),  # there is one
+        ("echo_re", "f4", (ECHO_TAPS,)),
+        ("echo_im", "f4", (ECHO_TAPS,)),
+        ("past_re", "f4", (ECHO_PAST + CHUNK,)),  # decided symbols as they were received; then the chunk's
+        ("past_im", "f4", (ECHO_PAST + CHUNK,)),
         # symbols and bits
         ("n_symbols", "i4"),  # of the known sequence that have been decided
         ("phase", "i4"),  # of the last symbol, 45° steps; with a trellis code its Y
@@ -111,6 +120,9 @@ QAM_RX = np.dtype(
         ("kept_turn", "f8"),
         ("kept_step", "f8"),
         ("kept_mse", "f4"),
+        ("kept_echo", "u1"),
+        ("kept_echo_re", "f4", (ECHO_TAPS,)),
+        ("kept_echo_im", "f4", (ECHO_TAPS,)),
         # carrier watch
         ("power", "f4"),  # of the signal, int16 units squared
         ("quiet", "i4"),  # samples that have been quiet up to now

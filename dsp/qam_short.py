@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from dsp.kernel import Record, kernel
 from dsp.matched_filter import half_symbols
 from dsp.pulse import SAMPLE_RATE_HZ
+from dsp.qam_echo import echo_begin
 from dsp.qam_fit import solve_near
-from dsp.qam_rx_state import EQ_CENTRE, EQ_TAPS, TRAINING
-from dsp.qam_tables import BAUD, KNOWN, KNOWN_START, N_KNOWN, POINT, PULSE, RX_HALF
+from dsp.qam_rx_state import ECHO_PAST, ECHO_TAPS, EQ_CENTRE, EQ_TAPS, TRAINING
+from dsp.qam_tables import ALTERNATION, BAUD, KNOWN, KNOWN_START, N_KNOWN, POINT, PULSE, RX_HALF
 
 _FIRST = EQ_CENTRE + 1
 #: Instants tried either side of the one that the search found, and their distance, symbols.
@@ -43,6 +44,10 @@ def remember(rx: Record) -> None:
     rx.kept_turn = rx.turn
     rx.kept_step = rx.step
     rx.kept_mse = rx.mse
+    rx.kept_echo = rx.echo
+    for i in range(ECHO_TAPS):
+        rx.kept_echo_re[i] = rx.echo_re[i]
+        rx.kept_echo_im[i] = rx.echo_im[i]
 
 
 @kernel
@@ -62,7 +67,12 @@ def _recall(rx: Record) -> None:
         rx.gain = rx.kept_gain
         rx.turn = rx.kept_turn
         rx.step = rx.kept_step
+        rx.echo = rx.kept_echo
+        for i in range(ECHO_TAPS):
+            rx.echo_re[i] = rx.kept_echo_re[i]
+            rx.echo_im[i] = rx.kept_echo_im[i]
     else:
+        rx.echo = 0
         for i in range(EQ_TAPS):
             rx.tap_re[i] = np.float32(1) if i == EQ_CENTRE else np.float32(0)
             rx.tap_im[i] = np.float32(0)
@@ -164,7 +174,11 @@ def fit_short(rx: Record) -> None:
     mse, re, im, more = _judge(rx, first, usable, y_re, y_im)
     rx.gain /= np.float32(np.sqrt(max(re * re + im * im, 1e-9)))
     angle = np.arctan2(im, re)
-    if not rx.kept or mse > _CHANGED * rx.kept_mse + _CHANGED_LEAST:
+    expected = rx.kept_mse
+    if rx.echo:  # it is still in what was judged here
+        for i in range(ECHO_TAPS):
+            expected += rx.echo_re[i] ** 2 + rx.echo_im[i] ** 2
+    if not rx.kept or mse > _CHANGED * expected + _CHANGED_LEAST:
         _judge(rx, first, usable, y_re, y_im)
         solve_near(rx, n, usable, angle, _PRIOR)
         mse, re, im, more = _judge(rx, first, usable, y_re, y_im)
@@ -172,6 +186,10 @@ def fit_short(rx: Record) -> None:
     rx.mse = mse
     rx.angle = angle
     rx.n_symbols = 0
+    past = np.empty(ECHO_PAST, np.complex64)
+    for k in range(ECHO_PAST):
+        past[k] = ALTERNATION[rx.row, k & 1]
+    echo_begin(rx, past, angle)
     rx.t_z = first - _FIRST * rx.step
     half_symbols(rx, EQ_TAPS, 0)
     rx.timing_sum = 0.0

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from dsp.kernel import Record, kernel
 from dsp.matched_filter import half_symbols, n_half_symbols_ready
 from dsp.pulse import SAMPLE_RATE_HZ
-from dsp.qam_rx_state import BATCH, CHUNK, DATA, EQ_CENTRE, EQ_TAPS, FIT_SYMBOLS, TRAINING, TRELLIS_HISTORY
+from dsp.qam_echo import adapt_echo, move_past, take_echo_off
+from dsp.qam_rx_state import (
+    BATCH,
+    CHUNK,
+    DATA,
+    ECHO_PAST,
+    EQ_CENTRE,
+    EQ_TAPS,
+    FIT_SYMBOLS,
+    TRAINING,
+    TRELLIS_HISTORY,
+)
 from dsp.qam_tables import (
     BAUD,
     BITS_PER_SYMBOL,
@@ -196,8 +207,9 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
     y_im = np.empty(2 * CHUNK + 1, np.float32)
     e_re = np.empty(CHUNK, np.float32)
     e_im = np.empty(CHUNK, np.float32)
-    batch = np.empty((4, BATCH), np.float32)
-    u_re, u_im, cosines, sines = batch[0], batch[1], batch[2], batch[3]
+    batch = np.empty((6, BATCH), np.float32)
+    r_re, r_im, u_re, u_im = batch[0], batch[1], batch[2], batch[3]
+    cosines, sines = batch[4], batch[5]
     d_re, d_im, square = rx.d_re, rx.d_im, rx.growth
     trusted = np.empty(BATCH, np.uint8)
     reach = (EQ_CENTRE + 2) * rx.step + RX_HALF[PULSE[row]]
@@ -227,10 +239,13 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
             a = np.float32(turn)  # small: the second-order series will do, and the chunk's end puts it right
             b = np.float32(1) - np.float32(0.5) * a * a
             for k in range(m):
-                at = 2 * (first + k) + 1
+                r_re[k], r_im[k] = y_re[2 * (first + k) + 1], y_im[2 * (first + k) + 1]
+            if rx.echo:
+                take_echo_off(rx, first, m, r_re, r_im)
+            for k in range(m):
                 cosines[k], sines[k] = cosine, sine
-                u_re[k] = y_re[at] * cosine + y_im[at] * sine
-                u_im[k] = y_im[at] * cosine - y_re[at] * sine
+                u_re[k] = r_re[k] * cosine + r_im[k] * sine
+                u_im[k] = r_im[k] * cosine - r_re[k] * sine
                 cosine, sine = cosine * b - sine * a, sine * b + cosine * a
                 instant = symbol_at + 2 * (first + k) * rx.step
                 trusted[k] = instant + reach < rx.bad_from or instant - reach > rx.bad_to
@@ -240,6 +255,11 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
                 viterbi_symbols(rx, u_re, u_im, trusted, m)
             else:
                 n_out = _decide(rx, (u_re, u_im), m, out, n_out)
+            if rx.echo:
+                for k in range(m):
+                    at = ECHO_PAST + first + k
+                    rx.past_re[at] = d_re[k] * cosines[k] - d_im[k] * sines[k]
+                    rx.past_im[at] = d_im[k] * cosines[k] + d_re[k] * sines[k]
             phase_error = np.float32(0)
             for k in range(m):
                 j = first + k
@@ -277,11 +297,15 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
             if n_trusted >= _SENSE_SYMBOLS:
                 rx.nonsense = 0
             _adapt(rx, n, e_re, e_im)
+            if rx.echo:
+                adapt_echo(rx, n, e_re, e_im)
             rx.timing_symbols += n
             _steer_timing(rx)
         for k in range(EQ_TAPS):
             rx.z_re[k] = rx.z_re[k + 2 * n]
             rx.z_im[k] = rx.z_im[k + 2 * n]
+        if rx.echo:
+            move_past(rx, n)
         if trellis and not training:
             viterbi_normalise(rx)
             if rx.n_pending > TRELLIS_HISTORY - CHUNK:

@@ -119,10 +119,26 @@ def test_line_shapes(code: int, shape: str) -> None:
     assert receive(code, audio).bit_errors(data) == 0
 
 
-_ECHO = pytest.mark.xfail(strict=True, reason="the echo is later than the equaliser reaches")
+@RATES
+@pytest.mark.parametrize("delay_ms", [4, 10, 15])
+def test_listener_echo(code: int, delay_ms: int) -> None:
+    """Also where the equaliser does not reach: past decisions take it off."""
+    data = some_data(code, 2)
+    audio = burst(code, data).astype(np.float64)
+    audio[8 * delay_ms :] += 0.1 * audio[: -8 * delay_ms].copy()  # -20 dB
+    reception = receive(code, with_noise(with_carrier_offset(audio, 4), GOAL_DB[code] + 3, -14, 4))
+    assert reception.bit_errors(data) == 0
+    assert len(reception.carrier_lost) == 1
 
 
-@pytest.mark.parametrize("code", [pytest.param(c, marks=_ECHO if c == 145 else ()) for c in CODES])
+@RATES
+def test_no_echo_is_seen_where_there_is_none(code: int) -> None:
+    for seed in range(20):
+        audio = with_noise(burst(code, b"x" * 20), GOAL_DB[code], -14, seed)
+        assert not receive(code, audio).record.echo
+
+
+@RATES
 def test_echo_and_offset_and_hum(code: int) -> None:
     data = some_data(code, 2)
     audio = burst(code, data)
