@@ -6,6 +6,7 @@ exchange built on it.
 
 from iax.auth import Account, PeerConfig
 from iax.call import Call, CallState, CallStatistics
+from iax.encryption import Encryption
 from iax.endpoint import Endpoint, EndpointStatistics
 from iax.events import (
     CallAccepted,
@@ -13,8 +14,10 @@ from iax.events import (
     CallBusy,
     CallCongestion,
     CallEnded,
+    CallHeld,
     CallProceeding,
     CallProgress,
+    CallResumed,
     CallRinging,
     DtmfReceived,
     Event,
@@ -46,12 +49,15 @@ __all__ = [
     "CallBusy",
     "CallCongestion",
     "CallEnded",
+    "CallHeld",
     "CallProceeding",
     "CallProgress",
+    "CallResumed",
     "CallRinging",
     "CallState",
     "CallStatistics",
     "DtmfReceived",
+    "Encryption",
     "Endpoint",
     "EndpointStatistics",
     "Event",

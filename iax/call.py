@@ -13,28 +13,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 from iax import causes
-from iax.auth import (
-    AUTH_MD5,
-    Account,
-    AuthenticationRefusedError,
-    PeerConfig,
-    answer_challenge,
-    md5_matches,
-    new_challenge,
+from iax.auth import AuthenticationRefusedError, PeerConfig
+from iax.call_authentication import CallerCheck, answer_call_challenge, new_key
+from iax.call_media import CallMedia
+from iax.call_setup import (
+    MAX_NAME,
+    PROTOCOL_VERSION,
+    Offer,
+    checked_number,
+    wide_number,
+    write_new,
 )
-from iax.dialogue import Desk, Dialogue
+from iax.dialogue import Desk
 from iax.elements import Element, Elements, Pair, clean_text, fit_text
+from iax.encryption import KEY_OCTETS, Encryption, Secrecy
 from iax.events import (
     CallAccepted,
     CallAnswered,
     CallBusy,
     CallCongestion,
     CallEnded,
+    CallHeld,
     CallProceeding,
     CallProgress,
+    CallResumed,
     CallRinging,
     DtmfReceived,
     FormatChanged,
@@ -42,32 +48,19 @@ from iax.events import (
     TextReceived,
     VoiceReceived,
 )
-from iax.formats import (
-    ALL_FORMATS,
-    FRAME_SAMPLES,
-    SAMPLES_PER_MS,
-    Format,
-    capability,
-    choose,
-    codec_prefs,
-    format_of,
-)
-from iax.frames import Address, Command, Control, FrameType, FullFrame
-from iax.jitter import JitterBuffer, MediaStatistics, Playout
-from iax.media import Timeline, VoiceSender
+from iax.formats import Format, choose, format_of
+from iax.frames import Address, BadFrame, Command, Control, FrameType, FullFrame
+from iax.jitter import MediaStatistics
 
 PING_INTERVAL_S = 10.0
 INVALID_GRACE_S = 2.0
 """After INVAL for a call, the peer must show within this time that it still knows the call."""
 MAX_CHALLENGES = 3
 """So many challenges of one call are answered: we are nobody's MD5 oracle."""
-MAX_NUMBER = 79
-MAX_NAME = 79
-"""Octets, as in chan_iax2 (AST_MAX_EXTENSION)."""
 AUTHENTICATION_WAIT_S = 10.0
+KEY_LIFE_S = (120.0, 300.0)
+"""The key of an encrypted call is changed after a random time between these, as chan_iax2 does."""
 DTMF_DIGITS = "0123456789*#ABCD"
-PROTOCOL_VERSION = 2
-_NUMBER_UNAVAILABLE = 0x43  # Q.931 presentation
 
 
 class CallState(Enum):
@@ -104,17 +97,13 @@ class CallStatistics:
     """From the answer to the end; None if it was never answered or is not over."""
 
 
-class Call(Dialogue):
+class Call(CallMedia):
     """One call. Make it with `Endpoint.call`, or take it from an `IncomingCall` event."""
 
     def __init__(self, desk: Desk, local: int, address: Address, now: float, remote: int = 0) -> None:
         super().__init__(desk, local, address, now, remote)
         self.state = CallState.CALLING
         self.outgoing = True
-        self.format: Format = Format.ULAW
-        """The format of `send_audio` and `receive_audio`; fixed once the call is accepted (but see
-        FormatChanged)."""
-        self.formats: Sequence[Format] = ALL_FORMATS
         self.called_number = ""
         """The number dialled (for an incoming call: the DID)."""
         self.dnid = ""
@@ -128,21 +117,15 @@ class Call(Dialogue):
         available."""
         self.account = ""
         """As a server: the account that proved itself."""
-        self.relay = False
-        """True: voice goes to `VoiceReceived` events as it comes instead of to the jitter buffer."""
-        self.jitter: Playout = JitterBuffer()
-        self._sender = VoiceSender(self.link)
-        self._timeline = Timeline(self.link)
+        self.date_time: datetime | None = None
+        """The peer's local time when it called."""
         self._peer: PeerConfig | None = None
         self._challenges = 0
-        self._challenge = b""
-        self._secret: str | None = None
+        self._check: CallerCheck | None = None
+        self._rotation_due: float | None = None
         self._late_hangup: tuple[int, str] | None = None
         self._ping_due = now + PING_INTERVAL_S
         self._invalid_since: float | None = None
-        self._frames_out_of_state = 0
-        self._peer_loss: int | None = None
-        self._peer_jitter: int | None = None
         self._answered_at: float | None = None
         self._ended_at: float | None = None
 
@@ -157,11 +140,12 @@ class Call(Dialogue):
         calling_number: str,
         calling_name: str,
         formats: Sequence[Format],
+        date_time: datetime | None = None,
     ) -> None:
         """Send NEW."""
         self._peer = peer
-        self.called_number = self.dnid = _checked_number(number)
-        self.calling_number = _checked_number(calling_number)
+        self.called_number = self.dnid = checked_number(number)
+        self.calling_number = checked_number(calling_number)
         self.calling_name = fit_text(clean_text(calling_name), MAX_NAME)
         self.username = peer.username
         self.called_context = peer.context
@@ -169,84 +153,49 @@ class Call(Dialogue):
             raise ValueError("a call needs at least one voice format")
         self.formats = tuple(formats)
         self.format = self.formats[0]
-        mask = capability(self.formats)
-        # chan_iax2's order; VERSION must be first
-        pairs: list[Pair] = [
-            (Element.VERSION, PROTOCOL_VERSION),
-            (Element.CALLED_NUMBER, self.called_number),
-            (Element.CODEC_PREFS, codec_prefs(self.formats)),
-        ]
-        if self.calling_number:
-            pairs.append((Element.CALLING_NUMBER, self.calling_number))
-        pairs += [
-            (Element.CALLINGPRES, 0 if self.calling_number else _NUMBER_UNAVAILABLE),
-            (Element.CALLINGTON, 0),
-            (Element.CALLINGTNS, 0),
-        ]
-        if self.calling_name:
-            pairs.append((Element.CALLING_NAME, self.calling_name))
-        pairs.append((Element.DNID, self.called_number))
-        if peer.context:
-            pairs.append((Element.CALLED_CONTEXT, peer.context))
-        if peer.username:
-            pairs.append((Element.USERNAME, peer.username))
-        pairs += [
-            (Element.FORMAT, int(self.format)),
-            (Element.FORMAT2, int(self.format)),
-            (Element.CAPABILITY, mask),
-            (Element.CAPABILITY2, mask),
-        ]
+        pairs = write_new(
+            peer,
+            self.called_number,
+            calling_number=self.calling_number,
+            calling_name=self.calling_name,
+            formats=self.formats,
+            date_time=date_time,
+        )
         self.request(Command.NEW, pairs, now)
 
     def start_incoming(
-        self,
-        elements: Elements,
-        now: float,
-        *,
-        formats: Sequence[Format],
-        account: Account | None,
-        authenticate: bool,
+        self, offer: Offer, now: float, *, formats: Sequence[Format], check: CallerCheck | None
     ) -> None:
-        """Act on NEW (already counted in by the link): challenge, refuse, or offer the call."""
+        """Act on NEW (already counted in by the link): refuse, challenge by CHECK, or offer the call."""
         self.outgoing = False
-        self.called_number = fit_text(elements.text(Element.CALLED_NUMBER), MAX_NUMBER)
-        self.dnid = fit_text(elements.text(Element.DNID), MAX_NUMBER)
-        self.calling_number = fit_text(elements.text(Element.CALLING_NUMBER), MAX_NUMBER)
-        self.calling_name = fit_text(elements.text(Element.CALLING_NAME), MAX_NAME)
-        self.ani = fit_text(elements.text(Element.CALLING_ANI), MAX_NUMBER)
-        self.username = fit_text(elements.text(Element.USERNAME), MAX_NAME)
-        self.called_context = fit_text(elements.text(Element.CALLED_CONTEXT), MAX_NAME)
-        self.presentation = elements.number(Element.CALLINGPRES)
+        self.called_number = offer.called_number
+        self.dnid = offer.dnid
+        self.calling_number = offer.calling_number
+        self.calling_name = offer.calling_name
+        self.ani = offer.ani
+        self.username = offer.username
+        self.called_context = offer.called_context
+        self.presentation = offer.presentation
+        self.date_time = offer.date_time
         self.formats = tuple(formats)
-        wanted = _format2(elements, Element.FORMAT2, Element.FORMAT)
-        capable = _format2(elements, Element.CAPABILITY2, Element.CAPABILITY)
-        chosen = choose(self.formats, wanted=wanted, capable=(capable or 0) | (wanted or 0))
+        chosen = choose(self.formats, wanted=offer.wanted, capable=offer.capable | (offer.wanted or 0))
         self.state = CallState.OFFERED
-        if elements.number(Element.VERSION) != PROTOCOL_VERSION:
+        if offer.version != PROTOCOL_VERSION:
             self._refuse(causes.FACILITY_REJECTED, "Unsupported IAX version", now)
             return
         if chosen is None:
             self._refuse(causes.BEARER_NOT_AVAILABLE, "Unable to negotiate codec", now)
             return
         self.format = chosen
-        self.formats = tuple(format_ for format_ in self.formats if (capable or 0) & format_) or (chosen,)
-        if authenticate:
-            # an unknown user is challenged too, so that names cannot be guessed
+        self.formats = tuple(format_ for format_ in self.formats if offer.capable & format_) or (chosen,)
+        if check is None:
+            self.desk.events.append(IncomingCall(self))
+        elif check.lacks_encryption:
+            self._refuse(causes.NOT_SUBSCRIBED, "Encryption required", now)
+        else:
             self.state = CallState.AUTHENTICATING
-            self._secret = None if account is None else account.secret
-            self.account = "" if account is None else account.name
-            self._challenge = new_challenge(self.desk.rng)
-            self.send(
-                Command.AUTHREQ,
-                [
-                    (Element.AUTHMETHODS, AUTH_MD5),
-                    (Element.CHALLENGE, self._challenge),
-                    (Element.USERNAME, self.username),
-                ],
-                now,
-            )
-            return
-        self.desk.events.append(IncomingCall(self))
+            self._check = check
+            self.send(Command.AUTHREQ, check.pairs, now)
 
     # -- the owner's side
 
@@ -301,25 +250,6 @@ class Call(Dialogue):
         """End the call, whatever its state."""
         self._end_locally(cause, text, now)
 
-    def send_audio(self, payload: bytes, now: float) -> None:
-        """Send one frame of audio in `format` (20 ms: 160 samples). Does nothing unless the call is
-        accepted."""
-        if self.state in _WITH_MEDIA:
-            self._sender.send(payload, self.format, now)
-
-    def skip_audio(self, n_frames: int) -> None:
-        """Say that N_FRAMES of 20 ms were never made; the far end sees a gap of that length."""
-        self._sender.skip(n_frames)
-
-    def relay_audio(self, payload: bytes, timestamp: int, now: float) -> None:
-        """Send on another leg's frame with its unwrapped time stamp."""
-        if self.state in _WITH_MEDIA:
-            self._sender.relay(payload, self.format, timestamp, now)
-
-    def receive_audio(self, n_samples: int = FRAME_SAMPLES) -> tuple[bytes, bool]:
-        """Return exactly N_SAMPLES in `format`, and True if any stand in for audio that never arrived."""
-        return self.jitter.read(n_samples)
-
     def send_dtmf(self, digit: str, now: float) -> None:
         """Press a key; raise ValueError if it is none of 0-9 * # A-D."""
         if len(digit) != 1 or digit.upper() not in DTMF_DIGITS:
@@ -348,9 +278,9 @@ class Call(Dialogue):
             None if self.link.rtt_s is None else self.link.rtt_s * 1000,
             self.link.frames_resent,
             self.link.duplicates,
-            self._frames_out_of_state,
-            self._peer_loss,
-            self._peer_jitter,
+            self.frames_out_of_state,
+            self.peer_loss_count,
+            self.peer_jitter_ms,
             duration,
         )
 
@@ -365,17 +295,17 @@ class Call(Dialogue):
             elif self.state in entry[0]:
                 entry[1](self, frame, elements, now)
             else:
-                self._frames_out_of_state += 1
+                self.frames_out_of_state += 1
         elif frame.type == FrameType.VOICE:
-            self._receive_voice(frame, now)
+            self.receive_voice(frame, now)
         elif frame.type == FrameType.CONTROL:
             control = _CONTROLS.get(frame.subclass)
             if control is None:
                 return
-            if self.state in control[0] and (self.outgoing or frame.subclass == Control.HANGUP):
+            if self.state in control[0] and (self.outgoing or frame.subclass in _EITHER_WAY):
                 control[1](self, now)
             elif self.outgoing:
-                self._frames_out_of_state += 1
+                self.frames_out_of_state += 1
         elif frame.type == FrameType.DTMF:
             if self.state in _WITH_MEDIA and 0 < frame.subclass < 128 and chr(frame.subclass) in DTMF_DIGITS:
                 self.desk.events.append(DtmfReceived(self, chr(frame.subclass)))
@@ -393,48 +323,37 @@ class Call(Dialogue):
             self._late_hangup = None
             self._send_cause(Command.HANGUP, cause, text, now)
 
-    def handle_early_voice(self, frame: FullFrame, now: float) -> None:
-        """Take the audio of a repeated or early voice frame; the jitter buffer sorts it out."""
-        self._receive_voice(frame, now)
+    @property
+    def media_open(self) -> bool:
+        """Whether audio passes."""
+        return self.state in _WITH_MEDIA
 
-    def receive_mini(self, timestamp: int, payload: bytes, now: float) -> None:
-        """Take a mini frame: low 16 bits of the time stamp, and audio."""
-        if self.state not in _WITH_MEDIA:
-            return
-        at = self._timeline.mini(timestamp, now)
-        if at is not None:
-            self._deliver(at, payload, now)
+    @property
+    def encrypted(self) -> bool:
+        """Whether the call's frames are encrypted."""
+        return self.link.secrecy is not None
 
-    def receive_trunked(self, timestamp: int, payloads: Sequence[bytes], now: float) -> None:
-        """Take this call's frames out of one trunk frame that has only the trunk's time stamp."""
-        if self.state not in _WITH_MEDIA:
-            return
-        lengths_ms = [len(payload) // self.format.sample_bytes // SAMPLES_PER_MS for payload in payloads]
-        at = self._timeline.trunked(timestamp, lengths_ms, now)
-        if at is None:
-            return
-        for payload, length_ms in zip(payloads, lengths_ms, strict=True):
-            self._deliver(at, payload, now)
-            at += length_ms
+    def voice_to_relay(self, timestamp: int, payload: bytes) -> None:
+        """Hand on a frame of a call with `relay` set."""
+        self.desk.events.append(VoiceReceived(self, timestamp, payload))
 
-    def _receive_voice(self, frame: FullFrame, now: float) -> None:
-        if self.state not in _WITH_MEDIA:
-            return
-        format_ = format_of(frame.subclass)
-        if format_ is None or format_ not in self.formats:
-            self._frames_out_of_state += 1
-            return
-        if format_ is not self.format:
-            self.format = self.jitter.format = format_
-            self.jitter.clear()
-            self.desk.events.append(FormatChanged(self, format_))
-        self._deliver(self._timeline.full(frame.timestamp, now), frame.payload, now)
+    def format_changed(self, format_: Format) -> None:
+        """Tell the owner."""
+        self.desk.events.append(FormatChanged(self, format_))
 
-    def _deliver(self, timestamp: int, payload: bytes, now: float) -> None:
-        if self.relay:
-            self.desk.events.append(VoiceReceived(self, timestamp, payload))
-        else:
-            self.jitter.put(timestamp, payload, now)
+    def reveal_untrusted(self, datagram: bytes, now: float) -> bytes:
+        """Return a full frame of this call in clear; raise `UnreadableFrame`."""
+        if self.link.secrecy is None and self._check is not None and self._check.encrypted:
+            try:
+                plain = self._check.reveal_untrusted(datagram)
+            except BadFrame:
+                if self.state is CallState.AUTHENTICATING:  # an answer made with another secret
+                    self._refuse(causes.NOT_SUBSCRIBED, "No authority found", now)
+                raise
+            if self._check.secrecy is not None:
+                self._encrypt(self._check.secrecy, now)
+            return plain
+        return super().reveal_untrusted(datagram, now)
 
     def handle_invalid(self, now: float) -> None:
         """INVAL ends a call that is not up; in one that is up it may be forged, so the peer is asked with
@@ -461,7 +380,7 @@ class Call(Dialogue):
             return self._invalid_since + INVALID_GRACE_S
         if self.state is CallState.AUTHENTICATING:
             return self.link.zero + AUTHENTICATION_WAIT_S
-        return self._ping_due
+        return self._ping_due if self._rotation_due is None else min(self._ping_due, self._rotation_due)
 
     def handle_own_timer(self, now: float) -> None:
         """Send PING, or draw the consequence of INVAL."""
@@ -473,15 +392,38 @@ class Call(Dialogue):
         if self.state is CallState.AUTHENTICATING:
             if now >= self.link.zero + AUTHENTICATION_WAIT_S:
                 self._refuse(causes.NOT_SUBSCRIBED, "No authority found", now)
-        elif now >= self._ping_due:
+            return
+        if now >= self._ping_due:
             self._ping_due = now + PING_INTERVAL_S
             if self.link.remote:
                 self.send(Command.PING, [], now)
+        if self._rotation_due is not None and now >= self._rotation_due:
+            self.change_key(now)
+
+    def change_key(self, now: float) -> None:
+        """Encrypt with a new key from now on. Does nothing unless both sides know key rotation."""
+        secrecy = self.link.secrecy
+        if secrecy is None or not secrecy.rotates:
+            return
+        key = new_key(self.desk.rng)
+        self.send(Command.RTKEY, [(Element.CHALLENGE, key)], now)
+        secrecy.change_sending_key(key)
+        self._rotation_due = now + self.desk.rng.uniform(*KEY_LIFE_S)
+
+    def _encrypt(self, secrecy: Secrecy, now: float) -> None:
+        self.link.secrecy = secrecy
+        if secrecy.rotates:
+            self._rotation_due = now + self.desk.rng.uniform(*KEY_LIFE_S)
 
     # -- commands
 
     def _on_accept(self, frame: FullFrame, elements: Elements, now: float) -> None:
-        value = _format2(elements, Element.FORMAT2, Element.FORMAT)
+        if self._peer is not None and self._peer.encryption is Encryption.REQUIRED and not self.encrypted:
+            text = "the server accepted the call without encryption, which is required here"
+            self._send_cause(Command.HANGUP, causes.NOT_SUBSCRIBED, "Encryption required", now)
+            self._ended(causes.NOT_SUBSCRIBED, text, now)
+            return
+        value = wide_number(elements, Element.FORMAT2, Element.FORMAT)
         chosen = self.format if value is None else format_of(value)
         if chosen is None or chosen not in self.formats:
             text = "the server chose a voice format that was not offered"
@@ -496,24 +438,25 @@ class Call(Dialogue):
     def _on_authreq(self, frame: FullFrame, elements: Elements, now: float) -> None:
         assert self._peer is not None
         self._challenges += 1
-        if self._challenges > MAX_CHALLENGES:
-            self._frames_out_of_state += 1
+        if self._challenges > MAX_CHALLENGES or self.encrypted:
+            self.frames_out_of_state += 1
             return
         try:
-            proof = answer_challenge(
-                self._peer, elements.number(Element.AUTHMETHODS), elements.raw(Element.CHALLENGE)
-            )
+            proof, secrecy = answer_call_challenge(self._peer, elements, self.desk.rng)
         except AuthenticationRefusedError as error:
             self._send_cause(Command.HANGUP, causes.NOT_SUBSCRIBED, "Authentication refused", now)
             self._ended(causes.NOT_SUBSCRIBED, str(error), now)
             return
+        if secrecy is not None:
+            self._encrypt(secrecy, now)  # AUTHREP is the first encrypted frame
         self.send(Command.AUTHREP, [proof], now)
 
     def _on_authrep(self, frame: FullFrame, elements: Elements, now: float) -> None:
-        result = elements.raw(Element.MD5_RESULT)
-        if self._secret is None or not md5_matches(self._challenge, self._secret, result):
+        account = None if self._check is None else self._check.proven(elements)
+        if account is None:
             self._refuse(causes.NOT_SUBSCRIBED, "No authority found", now)
             return
+        self.account = account.name
         self.state = CallState.OFFERED
         self.desk.events.append(IncomingCall(self))
 
@@ -526,13 +469,10 @@ class Call(Dialogue):
             self._ended(cause, text, now)
 
     def _on_ping(self, frame: FullFrame, elements: Elements, now: float) -> None:
-        self.send(Command.PONG, self._receiver_report(), now, echo=frame)
+        self.send(Command.PONG, self.receiver_report(), now, echo=frame)
 
     def _on_pong(self, frame: FullFrame, elements: Elements, now: float) -> None:
-        loss = elements.number(Element.RR_LOSS)
-        if loss is not None:
-            self._peer_loss = loss & 0xFFFFFF
-        self._peer_jitter = elements.number(Element.RR_JITTER)
+        self.take_receiver_report(elements)
 
     def _on_lagrq(self, frame: FullFrame, elements: Elements, now: float) -> None:
         self.send(Command.LAGRP, [], now, echo=frame)
@@ -541,25 +481,24 @@ class Call(Dialogue):
         # a change of peers is a gap in the middle of a page
         self.send(Command.TXREJ, [], now)
 
+    def _on_rtkey(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        key = elements.raw(Element.CHALLENGE)
+        if self.link.secrecy is None or len(key) != KEY_OCTETS:
+            self.frames_out_of_state += 1
+            return
+        self.link.secrecy.change_receiving_key(key, now)
+
+    def _on_quelch(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        self._on_hold(now)
+
+    def _on_unquelch(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        self._on_unhold(now)
+
     def _ignore(self, frame: FullFrame, elements: Elements, now: float) -> None:
         pass
 
     def _unsupported(self, frame: FullFrame, now: float) -> None:
         self.send(Command.UNSUPPORT, [(Element.IAX_UNKNOWN, frame.subclass & 0xFF)], now)
-
-    def _receiver_report(self) -> list[Pair]:
-        media = self.jitter.statistics()
-        lost = media.samples_lost // FRAME_SAMPLES
-        total = media.frames_received + lost
-        percent = 100 * lost // total if total else 0
-        return [
-            (Element.RR_JITTER, min(int(media.jitter_ms), 0xFFFF)),
-            (Element.RR_LOSS, percent << 24 | min(lost, 0xFFFFFF)),
-            (Element.RR_PKTS, media.frames_received & 0xFFFFFFFF),
-            (Element.RR_DELAY, min(media.depth_samples // 8, 0xFFFF)),
-            (Element.RR_DROPPED, media.frames_late & 0xFFFFFFFF),
-            (Element.RR_OOO, media.frames_reordered & 0xFFFFFFFF),
-        ]
 
     # -- control frames
 
@@ -592,6 +531,13 @@ class Call(Dialogue):
 
     def _on_progress(self, now: float) -> None:
         self.desk.events.append(CallProgress(self))
+
+    def _on_hold(self, now: float) -> None:
+        # our audio goes on: a modem keeps its clock
+        self.desk.events.append(CallHeld(self))
+
+    def _on_unhold(self, now: float) -> None:
+        self.desk.events.append(CallResumed(self))
 
     # -- inside
 
@@ -640,6 +586,7 @@ class Call(Dialogue):
         self.finish(now)
 
 
+_EITHER_WAY = frozenset({Control.HANGUP, Control.HOLD, Control.UNHOLD})
 _Handler = Callable[[Call, FullFrame, Elements, float], None]
 _ControlHandler = Callable[[Call, float], None]
 
@@ -656,8 +603,9 @@ _COMMANDS: dict[int, tuple[frozenset[CallState], _Handler]] = {
     Command.LAGRQ: (_ALIVE, Call._on_lagrq),
     Command.LAGRP: (_ALIVE, Call._ignore),
     Command.TXREQ: (_ALIVE, Call._on_txreq),
-    Command.QUELCH: (_ALIVE, Call._ignore),
-    Command.UNQUELCH: (_ALIVE, Call._ignore),
+    Command.QUELCH: (_WITH_MEDIA, Call._on_quelch),
+    Command.UNQUELCH: (_WITH_MEDIA, Call._on_unquelch),
+    Command.RTKEY: (_ALIVE, Call._on_rtkey),
     Command.MWI: (_ALIVE, Call._ignore),
     Command.UNSUPPORT: (_ALIVE, Call._ignore),
     Command.TXREJ: (_ALIVE, Call._ignore),
@@ -673,16 +621,7 @@ _CONTROLS: dict[int, tuple[frozenset[CallState], _ControlHandler]] = {
     Control.CONGESTION: (_BEFORE_ANSWER, Call._on_congestion),
     Control.PROCEEDING: (_BEFORE_ANSWER, Call._on_proceeding),
     Control.PROGRESS: (_BEFORE_ANSWER, Call._on_progress),
+    Control.HOLD: (_WITH_MEDIA, Call._on_hold),
+    Control.UNHOLD: (_WITH_MEDIA, Call._on_unhold),
     Control.HANGUP: (_WITH_MEDIA, Call._on_hangup_control),
 }
-
-
-def _format2(elements: Elements, wide: Element, narrow: Element) -> int | None:
-    value = elements.number(wide)
-    return elements.number(narrow) if value is None else value
-
-
-def _checked_number(number: str) -> str:
-    if len(number.encode()) > MAX_NUMBER or clean_text(number) != number:
-        raise ValueError(f"{number!r} is not a number to dial: at most {MAX_NUMBER} printable characters")
-    return number

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from iax.elements import Element, Elements, Pair, encode
 from iax.frames import STATELESS_CALL_NUMBER, Address, Command, FrameType, FullFrame
 from iax.reliability import Link, Order
+from iax.trunk import TrunkSender
 
 if TYPE_CHECKING:
     from iax.events import Event
@@ -45,6 +46,7 @@ class Desk:
     rng: random.Random
     outbox: deque[tuple[bytes, Address]] = field(default_factory=deque)
     events: deque[Event] = field(default_factory=deque)
+    trunks: dict[Address, TrunkSender] = field(default_factory=dict)
 
 
 class Dialogue:
@@ -146,6 +148,11 @@ class Dialogue:
             self.handle_invalid(now)
         self._settle(now)
         self.desk.scheduler.reschedule(self)
+
+    def reveal_untrusted(self, datagram: bytes, now: float) -> bytes:
+        """Return a full frame of this dialogue in clear; raise `BadFrame`."""
+        secrecy = self.link.secrecy
+        return datagram if secrecy is None else secrecy.reveal_full_untrusted(datagram, now)
 
     def _receive_call_token(self, token: bytes, now: float) -> None:
         # only while our first request is unanswered; a forged or late one changes nothing

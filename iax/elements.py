@@ -10,6 +10,7 @@ import ipaddress
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, IntEnum
 from struct import Struct
 from typing import TypeAlias
@@ -213,6 +214,38 @@ class Elements:
 
 
 NO_ELEMENTS = Elements({})
+
+
+def encode_datetime(moment: datetime) -> int:
+    """Return the value of DATETIME for a local time from 2000 to 2127 (RFC 5456 §8.6.28)."""
+    if not 2000 <= moment.year < 2128:
+        raise ValueError(f"DATETIME holds the years 2000 to 2127, not {moment.year}")
+    return (
+        (moment.year - 2000) << 25
+        | moment.month << 21
+        | moment.day << 16
+        | moment.hour << 11
+        | moment.minute << 5
+        | moment.second >> 1
+    )
+
+
+def datetime_of(elements: Elements) -> datetime | None:
+    """Return DATETIME, the sender's local time; None if it is absent or no date."""
+    value = elements.number(Element.DATETIME)
+    if value is None:
+        return None
+    try:
+        return datetime(  # the sender does not tell its zone
+            2000 + (value >> 25),
+            value >> 21 & 15,
+            value >> 16 & 31,
+            value >> 11 & 31,
+            value >> 5 & 63,
+            (value & 31) << 1,
+        )
+    except ValueError:
+        return None
 
 
 def encode(pairs: Iterable[Pair]) -> bytes:

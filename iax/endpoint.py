@@ -14,14 +14,18 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from types import MappingProxyType
 
 from iax import causes
-from iax.auth import Account, Accounts, CallTokens, PeerConfig
+from iax.auth import Account, Accounts, CallTokens, PeerConfig, methods_of
 from iax.call import Call, CallState
+from iax.call_authentication import CallerCheck
+from iax.call_setup import Offer, read_new
 from iax.dialogue import Desk, Dialogue
 from iax.elements import NO_ELEMENTS, Element, Elements, Pair, decode_untrusted, encode
+from iax.encryption import Encryption, UnreadableFrame
 from iax.events import Event
 from iax.formats import ALL_FORMATS, Format
 from iax.frames import (
@@ -38,14 +42,21 @@ from iax.frames import (
 )
 from iax.frames import decode_untrusted as decode_frame_untrusted
 from iax.jitter import JitterBuffer, Playout
+from iax.keepalive import Poke
 from iax.registrar import Registrant, Registrar
 from iax.registration import Attempt, Registration
 from iax.reliability import Order
+from iax.trunk import TrunkSender
 
 MAX_DIALOGUES = 16_000
 QUARANTINE_S = 60.0
 """A call number is not used again for so long."""
 STATELESS_REPLIES_PER_S = 200
+NUMBER_CLASSES = 32
+"""Call numbers are dealt out by UDP port modulo this, so that the modems of one host, which have ports in a
+row, never use the same one; chan_iax2 under load mixes up callers of one host whose numbers are equal."""
+OWN_CLASS_TRIES = 20
+"""After so many numbers in use, which means thousands of calls a minute, any class will do."""
 START_SPACING_S = 0.02
 """Registrations started together go out this far apart."""
 
@@ -54,6 +65,7 @@ class Drop(Enum):
     """Why a datagram was not acted upon."""
 
     BAD_FRAME = "bad frame"
+    UNREADABLE = "encrypted with no key of that call, or not encrypted"
     NO_DIALOGUE = "no dialogue with that call number"
     WRONG_ADDRESS = "wrong address for that call number"
     WRONG_CALL_NUMBER = "wrong source call number"
@@ -90,7 +102,9 @@ class Endpoint:
     guessed). ACCEPT_FROM: hosts, or (host, port) pairs, whose calls are taken; `register` adds its server.
     MAX_INCOMING: calls beyond this are refused as busy without keeping state. NEW_PLAYOUT: makes each
     call's jitter buffer. DEMAND_CALL_TOKEN: strangers must prove their address first. ACCOUNTS: if given,
-    callers must prove one of them by MD5. REGISTRAR: if given, accounts may register here.
+    callers must prove one of them. REGISTRAR: if given, accounts may register here. PORT: our own UDP port,
+    for call numbers that no other process of this host uses. LOCAL_ADDRESS: tells from which address
+    datagrams to a server leave; if given, NATs are noticed (see `PeerConfig.keep_alive_s`).
     """
 
     def __init__(
@@ -105,6 +119,8 @@ class Endpoint:
         accounts: Accounts | None = None,
         registrar: Registrar | None = None,
         accept_from_anyone: bool = False,
+        port: int = 0,
+        local_address: Callable[[Address], Address | None] | None = None,
     ) -> None:
         self.accept_from: set[str | Address] = set(accept_from)
         self._accept_from_anyone = accept_from_anyone
@@ -117,6 +133,9 @@ class Endpoint:
         self._tokens = CallTokens(rng) if demand_call_token else None
         self._accounts = accounts
         self._registrar = registrar
+        self._port = port
+        self._local_address = local_address
+        self._peers: dict[PeerConfig, tuple[Address, ...]] = {}
         self._dialogues: dict[int, Dialogue] = {}
         self._by_remote: dict[tuple[Address, int], Dialogue] = {}
         self._registrations: list[Registration] = []
@@ -135,9 +154,17 @@ class Endpoint:
 
     def register(self, peer: PeerConfig, now: float) -> Registration:
         """Register with PEER and stay registered; its address may call us from now on."""
-        self.accept_from.add(peer.address)
+        self.add_peer(peer)
         self._starts_at = max(now, self._starts_at + START_SPACING_S)
-        registration = Registration(peer, self._desk, self._start_attempt, self._starts_at)
+        registration = Registration(
+            peer,
+            self._desk,
+            self._start_attempt,
+            self._start_poke,
+            first_at=self._starts_at,
+            addresses=self._peers[peer],
+            local_address=self._local_address,
+        )
         self._registrations.append(registration)
         registration.handle_timer(now)
         return registration
@@ -145,6 +172,39 @@ class Endpoint:
     def forget(self, registration: Registration) -> None:
         """Drop a released registration."""
         self._registrations.remove(registration)
+
+    def add_peer(self, peer: PeerConfig) -> None:
+        """Take calls from PEER, on its terms. `register` does it; for servers that know our address by
+        themselves."""
+        if peer not in self._peers:
+            self._peers[peer] = (peer.address, *peer.alternatives)
+        self.accept_from.update(self._peers[peer])
+
+    def remove_peer(self, peer: PeerConfig) -> None:
+        """Take no more calls from PEER, unless others have the same server."""
+        gone = set(self._peers.pop(peer, ()))
+        self.accept_from -= gone - {address for known in self._peers.values() for address in known}
+
+    def move_peer(self, peer: PeerConfig, addresses: Sequence[Address], now: float) -> None:
+        """Take ADDRESSES, the best first, as those of PEER from now on: its name has a new meaning.
+
+        Calls that are up stay where they are.
+        """
+        if not addresses or self._peers.get(peer) == tuple(addresses):
+            return
+        self.remove_peer(peer)
+        self._peers[peer] = tuple(addresses)
+        self.add_peer(peer)
+        for registration in self._registrations:
+            if registration.peer == peer:
+                registration.move(tuple(addresses), now)
+
+    def address_of(self, peer: PeerConfig) -> Address:
+        """Return where calls through PEER go: to the server that we are registered with, if any."""
+        for registration in self._registrations:
+            if registration.peer == peer:
+                return registration.address
+        return self._peers.get(peer, (peer.address,))[0]
 
     def call(
         self,
@@ -156,12 +216,14 @@ class Endpoint:
         calling_name: str = "",
         formats: Sequence[Format] | None = None,
         playout: Playout | None = None,
+        date_time: datetime | None = None,
     ) -> Call:
         """Call NUMBER through PEER. Raise ValueError if the number cannot be dialled.
 
-        The first of FORMATS is what we ask for; the server chooses.
+        The first of FORMATS is what we ask for; the server chooses. DATE_TIME: our local time, to be told.
         """
-        call = Call(self._desk, self._new_number(now), peer.address, now)
+        address = self.address_of(peer)
+        call = Call(self._desk, self._new_number(now), address, now)
         call.jitter = self._new_playout() if playout is None else playout
         call.start_outgoing(
             peer,
@@ -170,7 +232,10 @@ class Endpoint:
             calling_number=calling_number,
             calling_name=calling_name,
             formats=self._formats if formats is None else formats,
+            date_time=date_time,
         )
+        if peer.trunk:
+            call.link.trunk = self._trunk_to(address, now)
         self._dialogues[call.link.local] = call
         return call
 
@@ -184,6 +249,8 @@ class Endpoint:
         """Return what has to go out, in order."""
         datagrams = list(self._outbox)
         self._outbox.clear()
+        for address, trunk in self._desk.trunks.items():
+            datagrams += [(datagram, address) for datagram in trunk.take()]
         self._sent += len(datagrams)
         return datagrams
 
@@ -257,16 +324,22 @@ class Endpoint:
             if source:
                 dialogue = self._by_remote.get((addr, source))
                 if isinstance(dialogue, Call):
-                    dialogue.receive_mini(datagram[2] << 8 | datagram[3], datagram[4:], now)
+                    if dialogue.link.secrecy is None:
+                        dialogue.receive_mini(datagram[2] << 8 | datagram[3], datagram[4:], now)
+                    else:
+                        dialogue.receive_secret_mini(datagram, now)
                 else:
                     self._drops[Drop.NO_DIALOGUE] += 1
                 return
         try:
-            frame = decode_frame_untrusted(datagram)
+            frame = decode_frame_untrusted(self._reveal_untrusted(datagram, addr, now))
             if isinstance(frame, FullFrame):
                 elements = decode_untrusted(frame.payload) if frame.type == FrameType.IAX else NO_ELEMENTS
                 self._receive_full(frame, elements, addr, now)
                 return
+        except UnreadableFrame:
+            self._drops[Drop.UNREADABLE] += 1
+            return
         except BadFrame:
             self._drops[Drop.BAD_FRAME] += 1
             return
@@ -284,14 +357,25 @@ class Endpoint:
                 by_source.setdefault(entry.source, []).append(entry.payload)
             for source, payloads in by_source.items():
                 call = self._by_remote.get((addr, source))
-                if isinstance(call, Call):
+                if isinstance(call, Call) and call.link.secrecy is None:
                     call.receive_trunked(frame.timestamp, payloads, now)
                 else:
                     self._drops[Drop.NO_DIALOGUE] += 1
 
+    def _reveal_untrusted(self, datagram: bytes, addr: Address, now: float) -> bytes:
+        """Decrypt a full frame, if its dialogue is encrypted; the first 4 octets are always in clear."""
+        if len(datagram) < 12 or not datagram[0] & 0x80:
+            return datagram
+        dialogue = self._dialogues.get((datagram[2] & 0x7F) << 8 | datagram[3])
+        if dialogue is None or dialogue.link.address != addr:
+            return datagram
+        if dialogue.link.remote not in (0, (datagram[0] & 0x7F) << 8 | datagram[1]):
+            return datagram
+        return dialogue.reveal_untrusted(datagram, now)
+
     def _receive_mini(self, frame: MiniFrame, addr: Address, now: float) -> None:
         call = self._by_remote.get((addr, frame.source))
-        if isinstance(call, Call):
+        if isinstance(call, Call) and call.link.secrecy is None:
             call.receive_mini(frame.timestamp, frame.payload, now)
         else:
             self._drops[Drop.NO_DIALOGUE] += 1
@@ -384,13 +468,11 @@ class Endpoint:
             return
         if is_call:
             self._offered += 1
-            call.start_incoming(
-                elements,
-                now,
-                formats=self._formats,
-                account=self._account_of(elements),
-                authenticate=self._accounts is not None,
-            )
+            offer = read_new(elements)
+            check, trunk = self._check_of(offer, addr)
+            call.start_incoming(offer, now, formats=self._formats, check=check)
+            if trunk:
+                call.link.trunk = self._trunk_to(addr, now)
             if call.state is CallState.ENDED:
                 self._refused += 1
         else:
@@ -398,8 +480,38 @@ class Endpoint:
         link.acknowledge(frame)
         self.reschedule(dialogue)
 
-    def _account_of(self, elements: Elements) -> Account | None:
-        return None if self._accounts is None else self._accounts.get(elements.text(Element.USERNAME))
+    def _check_of(self, offer: Offer, addr: Address) -> tuple[CallerCheck | None, bool]:
+        """Return what the caller has to prove, None if nothing; and whether he gets trunk frames."""
+        if self._accounts is not None:
+            named = self._accounts.get(offer.username)
+            candidates: Sequence[Account] = () if named is None else (named,)
+            # an unknown user is challenged too, so that names cannot be guessed
+            check = CallerCheck(
+                candidates,
+                methods_of(self._accounts.values()),
+                offer.encryption,
+                self._rng,
+                offer.username,
+            )
+            return check, named is not None and named.trunk
+        peers = [peer for peer, addresses in self._peers.items() if addr in addresses]
+        peers = [peer for peer in peers if peer.username == offer.username] or peers
+        trunk = any(peer.trunk for peer in peers)
+        demanding = [
+            peer
+            for peer in peers
+            if peer.challenge_calls
+            or peer.encryption is Encryption.REQUIRED
+            or (peer.encryption is Encryption.ALLOWED and offer.encryption)
+        ]
+        if not demanding:
+            return None, trunk
+        candidates = [peer.caller() for peer in demanding]
+        check = CallerCheck(candidates, methods_of(candidates), offer.encryption, self._rng, offer.username)
+        return check, trunk
+
+    def _trunk_to(self, addr: Address, now: float) -> TrunkSender:
+        return self._desk.trunks.setdefault(addr, TrunkSender(now))
 
     def _allowed(self, addr: Address) -> bool:
         return self._accept_from_anyone or addr in self.accept_from or addr[0] in self.accept_from
@@ -440,15 +552,28 @@ class Endpoint:
 
     def _start_attempt(self, registration: Registration, now: float) -> Attempt:
         local = self._new_number(now)
-        attempt = Attempt(self._desk, local, registration.peer.address, now, registration)
+        attempt = Attempt(self._desk, local, registration.address, now, registration)
         self._dialogues[local] = attempt
         return attempt
+
+    def _start_poke(self, registration: Registration, now: float) -> Poke:
+        local = self._new_number(now)
+        poke = Poke(self._desk, local, registration.address, now, registration)
+        self._dialogues[local] = poke
+        poke.begin(now)
+        return poke
 
     def _new_number(self, now: float) -> int:
         while self._quarantine and len(self._dialogues) + len(self._quarantine) > MAX_CALL_NUMBER // 2:
             self._quarantined.discard(self._quarantine.popleft()[1])
+        tries = 0
         while True:
+            tries += 1
             number = self._rng.randint(STATELESS_CALL_NUMBER + 1, MAX_CALL_NUMBER)
+            if tries <= OWN_CLASS_TRIES:
+                number += (self._port - number) % NUMBER_CLASSES
+                if number > MAX_CALL_NUMBER:
+                    continue
             if number not in self._dialogues and number not in self._quarantined:
                 return number
 

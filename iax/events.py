@@ -71,6 +71,20 @@ class CallCongestion:
 
 
 @dataclass(frozen=True, slots=True)
+class CallHeld:
+    """The far end put us on hold (HOLD or QUELCH); it may send music or nothing."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class CallResumed:
+    """The far end took us back from hold."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over, whoever ended it. Exactly one of these comes for each call."""
 
@@ -180,6 +194,8 @@ Event: TypeAlias = (
     | CallAnswered
     | CallBusy
     | CallCongestion
+    | CallHeld
+    | CallResumed
     | CallEnded
     | FormatChanged
     | DtmfReceived

@@ -1,7 +1,8 @@
 """A small exchange for tests and demonstrations: peers register, call each other and some test extensions.
 
-Pure like the endpoint, and built on it: the same frames, links, calls. Peers prove themselves by MD5 for
-each registration and call, and must return a call token first. Media is not touched: each frame goes out on
+Pure like the endpoint, and built on it: the same frames, links, calls. Peers prove themselves by MD5 or RSA
+for each registration and call, and must return a call token first (unless told otherwise: old clients know
+none). Encryption and trunk frames go by account. Media is not touched: each frame goes out on
 the other leg at the moment it comes in, its time stamp moved to that leg's time, so the exchange adds no
 jitter and hides no loss.
 
@@ -13,13 +14,14 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from iax import causes, milliwatt
 from iax.auth import Account, PeerConfig
-from iax.call import MAX_NUMBER, Call, CallState
+from iax.call import Call, CallState
+from iax.call_setup import MAX_NUMBER
 from iax.elements import clean_text, fit_text
 from iax.endpoint import Endpoint, EndpointStatistics
 from iax.events import (
@@ -37,7 +39,7 @@ from iax.events import (
     TextReceived,
     VoiceReceived,
 )
-from iax.formats import FRAME_SAMPLES, SAMPLE_RATE
+from iax.formats import ALL_FORMATS, FRAME_SAMPLES, SAMPLE_RATE, Format
 from iax.frames import Address
 from iax.impairment import Impairer, Impairments
 from iax.registrar import Registrar
@@ -69,7 +71,14 @@ class Exchange:
     `next_timer`."""
 
     def __init__(
-        self, accounts: Iterable[Account], rng: random.Random, *, impairments: Impairments | None = None
+        self,
+        accounts: Iterable[Account],
+        rng: random.Random,
+        *,
+        impairments: Impairments | None = None,
+        demand_call_token: bool = True,
+        formats: Sequence[Format] = ALL_FORMATS,
+        port: int = 0,
     ) -> None:
         by_name: dict[str, Account] = {}
         numbers: dict[str, Account] = {}
@@ -87,7 +96,9 @@ class Exchange:
         self._endpoint = Endpoint(
             rng,
             accept_from_anyone=True,
-            demand_call_token=True,
+            demand_call_token=demand_call_token,
+            formats=formats,
+            port=port,
             accounts=by_name,
             registrar=self._registrar,
         )
@@ -234,7 +245,14 @@ class Exchange:
         caller = self._accounts[call.account]
         formats = (call.format, *(format_ for format_ in call.formats if format_ is not call.format))
         other = self._endpoint.call(
-            PeerConfig(address),
+            PeerConfig(
+                address,
+                account.name,
+                account.secret,
+                encryption=account.encryption,
+                key_rotation=account.key_rotation,
+                trunk=account.trunk,
+            ),
             number,
             now,
             calling_number=call.calling_number or caller.number or caller.name,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iax.formats import FRAME_MS, SAMPLES_PER_MS, Format
-from iax.frames import FrameType, encode_mini
+from iax.frames import FrameType
 from iax.reliability import Link
+
+PLAUSIBLE_MS = 2000
+"""A decrypted mini frame whose stamp is further off was read with the wrong key."""
 
 
 class VoiceSender:
@@ -55,7 +58,7 @@ class VoiceSender:
         link.voice_stamped(timestamp, now)
         self.frames_sent += 1
         if format_ is self._format and timestamp >> 16 <= self._epoch:
-            link.send_raw(encode_mini(link.local, timestamp, payload))
+            link.send_mini(timestamp, payload, now)
             return
         self._format = format_
         self._epoch = timestamp >> 16
@@ -91,6 +94,10 @@ class Unwrapper:
     def mini(self, timestamp: int, now: float) -> int:
         """Return the unwrapped value of a 16-bit time stamp: the one nearest to what is expected now."""
         return self._unwrap(timestamp, now, 16)
+
+    def offset(self, timestamp: int, now: float) -> int:
+        """Return how far a mini frame's stamp is from what is expected now, in ms."""
+        return (timestamp - self.expected(now) + 0x8000 & 0xFFFF) - 0x8000
 
     def _unwrap(self, timestamp: int, now: float, bits: int) -> int:
         if self._timestamp is None:
@@ -148,6 +155,12 @@ class Timeline:
             self._trunk_next = at + sum(lengths_ms)
             self._trunk_timestamp = timestamp
         return at
+
+    def plausible(self, timestamp: int, now: float) -> bool:
+        """Say whether a mini frame's 16 bits are near to what is expected now."""
+        if not self._unwrapper.anchored:
+            return True
+        return -PLAUSIBLE_MS <= self._unwrapper.offset(timestamp, now) <= PLAUSIBLE_MS
 
     def _ready(self, timestamp: int, now: float) -> bool:
         if self._full_heard:

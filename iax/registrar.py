@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iax.auth import AUTH_MD5, Account, Accounts, md5_matches, new_challenge
+from iax.auth import Account, Accounts, methods_of, new_challenge
 from iax.causes import FACILITY_REJECTED
 from iax.dialogue import Desk, Dialogue
 from iax.elements import Element, Elements, fit_text
@@ -74,7 +74,7 @@ class Registrant(Dialogue):
         self.send(
             Command.REGAUTH,
             [
-                (Element.AUTHMETHODS, AUTH_MD5),
+                (Element.AUTHMETHODS, methods_of(self._registrar.accounts.values())),
                 (Element.CHALLENGE, self._challenge),
                 (Element.USERNAME, self._name),
             ],
@@ -86,8 +86,7 @@ class Registrant(Dialogue):
         if not (frame.is_command(Command.REGREQ) or frame.is_command(Command.REGREL)):
             return
         account: Account | None = self._registrar.accounts.get(self._name)
-        result = elements.raw(Element.MD5_RESULT)
-        proven = account is not None and md5_matches(self._challenge, account.secret, result)
+        proven = account is not None and account.proven_by_untrusted(self._challenge, elements)
         self._challenge = new_challenge(self.desk.rng)  # each is good for one answer
         if account is None or not proven or fit_text(elements.text(Element.USERNAME)) != self._name:
             self.send(

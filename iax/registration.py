@@ -1,11 +1,14 @@
 """Registering with a server and staying registered (RFC 5456 §6.1).
 
     WAITING -> SENT -> [challenged -> SENT] -> REGISTERED -> (80 % of the granted time) -> SENT ...
-    REGREJ or no answer: -> WAITING, 10 s, 20 s, 40 s ... 5 min (rejected: from 30 s); it never stops trying
+    no answer: -> WAITING, 2 s, 4 s, then 5 s; an attempt itself sends at 0, 1, 3, 7, 11 ... 20 s
+    REGREJ:    -> WAITING, 5 s, 10 s ... 5 min; it never stops trying
     release(): -> RELEASING -> RELEASED
 
-`Registration` is what the owner holds; each attempt is a dialogue of its own, `Attempt`, with a fresh call
-number.
+So a server that comes back is asked within 10 s, and one that is away gets less than a datagram a second.
+With several servers the next one is asked when one does not answer or refuses, and the first one again at
+each refresh. `Registration` is what the owner holds; each attempt is a dialogue of its own, `Attempt`, with
+a fresh call number.
 """
 
 from __future__ import annotations
@@ -26,18 +29,29 @@ from iax.events import (
     RegistrationTimedOut,
 )
 from iax.frames import Address, Command, FullFrame
+from iax.keepalive import KeepAlive, Poke
 
 MIN_REFRESH_S = 10
 DEFAULT_REFRESH_S = 60
 REFRESH_AT = 0.8
 REFRESH_SPREAD = 0.05
 """Attempts come at 75 to 85 % of the granted time, so that many modems do not ask in the same millisecond."""
-RETRY_FIRST_S = 10.0
-RETRY_REJECTED_S = 30.0
-RETRY_MAX_S = 300.0
+RETRY_FIRST_S = 2.0
+RETRY_MAX_S = 5.0
+"""With the 4 s since an attempt's last repetition, a server that returns is asked within 10 s."""
+RETRY_REJECTED_S = 5.0
+RETRY_REJECTED_MAX_S = 300.0
+RETRY_SPREAD = 0.1
+NEXT_SERVER_S = 1.0
+FIRST_TIMEOUT_S = 1.0
+"""Requests of one attempt are repeated no faster than this."""
 RELEASE_WAIT_S = 1.0
 ATTEMPT_WAIT_S = 30.0
 """A server that acknowledges the request but never decides has not answered."""
+FAILOVER_WAIT_S = 6.0
+"""The same, if there is another server to ask."""
+NAT_KEEP_ALIVE_S = 20.0
+"""NATs forget a UDP peer after 30 s and more (RFC 4787 REQ-5 asks for 2 min)."""
 
 
 class RegistrationState(Enum):
@@ -54,7 +68,15 @@ class Registration:
     """One account at one server. Make it with `Endpoint.register`, end it with `release`."""
 
     def __init__(
-        self, peer: PeerConfig, desk: Desk, start: Callable[[Registration, float], Attempt], first_at: float
+        self,
+        peer: PeerConfig,
+        desk: Desk,
+        start: Callable[[Registration, float], Attempt],
+        poke: Callable[[Registration, float], Poke],
+        *,
+        first_at: float,
+        addresses: tuple[Address, ...],
+        local_address: Callable[[Address], Address | None] | None = None,
     ) -> None:
         self.peer = peer
         self.state = RegistrationState.WAITING
@@ -65,10 +87,43 @@ class Registration:
         """Why the last attempt failed; "" after a success."""
         self._desk = desk
         self._start = start
+        self._poke = poke
         self._due: float | None = first_at
         self._expires = -1.0
         self._failures = 0
         self._attempt: Attempt | None = None
+        self._addresses = addresses
+        self._asked = 0
+        self._granted_by = addresses[0]
+        self._local_address = local_address
+        self._keep_alive = KeepAlive()
+
+    @property
+    def address(self) -> Address:
+        """The server that knows us, or that is being asked."""
+        return self._addresses[self._asked]
+
+    @property
+    def nat_s(self) -> float:
+        """How often the server is poked to keep a NAT's door open; 0: not."""
+        return self._keep_alive.interval_s
+
+    def move(self, addresses: tuple[Address, ...], now: float) -> None:
+        """The servers have other addresses now. One that has gone from the list is left at once."""
+        current = self.address
+        self._addresses = addresses
+        if current in addresses:
+            self._asked = addresses.index(current)
+            return
+        self._asked = 0
+        self._keep_alive.stop()
+        if self.state in (RegistrationState.RELEASING, RegistrationState.RELEASED):
+            return
+        if self._attempt is not None:
+            self._attempt.abandon(now)
+            self._attempt = None
+        self.state = RegistrationState.WAITING
+        self._due = now
 
     def registered(self, now: float) -> bool:
         """Say whether the server knows us: granted, and not run out."""
@@ -79,8 +134,11 @@ class Registration:
         or not."""
         if self.state in (RegistrationState.RELEASING, RegistrationState.RELEASED):
             return
+        self._keep_alive.stop()
         if self._attempt is not None:
             self._attempt.abandon(now)
+        if self._granted_by in self._addresses:
+            self._asked = self._addresses.index(self._granted_by)
         if not self.registered(now):
             self._released(confirmed=True)
             return
@@ -91,10 +149,16 @@ class Registration:
 
     def next_timer(self) -> float | None:
         """Return when `handle_timer` has something to do."""
-        return self._due
+        poke = self._keep_alive.due
+        if poke is None or self._due is None:
+            return self._due if poke is None else poke
+        return min(self._due, poke)
 
     def handle_timer(self, now: float) -> None:
         """Start an attempt that is due, or stop waiting for a release."""
+        if self._keep_alive.due is not None and now >= self._keep_alive.due:
+            self._keep_alive.poked(now)
+            self._poke(self, now)
         if self._due is None or now < self._due:
             return
         self._due = None
@@ -103,6 +167,8 @@ class Registration:
                 self._attempt.abandon(now)
             self._released(confirmed=False)
             return
+        if self.state is RegistrationState.REGISTERED:
+            self._asked = 0  # the first server is asked again, whichever has us now
         self.state = RegistrationState.SENT
         self._attempt = self._start(self, now)
         self._attempt.begin(Command.REGREQ, now)
@@ -120,6 +186,8 @@ class Registration:
         self.last_error = ""
         self.state = RegistrationState.REGISTERED
         self._failures = 0
+        self._granted_by = self.address
+        self._keep_alive.start(self._keep_alive_s(), now)
         self._expires = now + self.refresh_s
         spread = self._desk.rng.uniform(-REFRESH_SPREAD, REFRESH_SPREAD)
         self._due = now + self.refresh_s * (REFRESH_AT + spread)
@@ -131,9 +199,11 @@ class Registration:
         if self.state is RegistrationState.RELEASING:
             self._released(confirmed=False)
             return
-        self._expires = -1.0
+        if self._granted_by == self.address:
+            self._expires = -1.0
         self.last_error = text
-        self._retry(RETRY_REJECTED_S, RegistrationRejected(self, cause, text), now)
+        event = RegistrationRejected(self, cause, text)
+        self._retry(RETRY_REJECTED_S, RETRY_REJECTED_MAX_S, event, now)
 
     def timed_out(self, now: float) -> None:
         """No answer came."""
@@ -142,14 +212,38 @@ class Registration:
             self._released(confirmed=False)
             return
         self.last_error = "no answer"
-        self._retry(RETRY_FIRST_S, RegistrationTimedOut(self), now)
+        self._retry(RETRY_FIRST_S, RETRY_MAX_S, RegistrationTimedOut(self), now)
 
-    def _retry(self, first_s: float, event: Event, now: float) -> None:
+    def poke_failed(self, now: float) -> None:
+        """The server does not answer POKE: do not wait for the next refresh."""
+        self._keep_alive.stop()
+        if self.state is RegistrationState.REGISTERED:
+            self._due = now
+
+    def attempt_wait_s(self) -> float:
+        """How long an attempt waits for the server's decision."""
+        return ATTEMPT_WAIT_S if len(self._addresses) == 1 else FAILOVER_WAIT_S
+
+    def _retry(self, first_s: float, max_s: float, event: Event, now: float) -> None:
         self.state = RegistrationState.WAITING
-        delay_s = min(first_s * 2 ** min(self._failures, 10), RETRY_MAX_S)
-        self._failures += 1
-        self._due = now + delay_s * self._desk.rng.uniform(0.9, 1.1)
+        self._asked = (self._asked + 1) % len(self._addresses)
+        if self._asked:
+            delay_s = NEXT_SERVER_S
+        else:
+            delay_s = min(first_s * 2 ** min(self._failures, 10), max_s)
+            self._failures += 1
+        self._due = now + delay_s * self._desk.rng.uniform(1 - RETRY_SPREAD, 1 + RETRY_SPREAD)
+        self._keep_alive.stop()
         self._desk.events.append(event)
+
+    def _keep_alive_s(self) -> float:
+        wanted = self.peer.keep_alive_s
+        if wanted is not None:
+            return wanted
+        if self.apparent is None or self._local_address is None:
+            return 0.0
+        ours = self._local_address(self.address)
+        return NAT_KEEP_ALIVE_S if ours is not None and ours != self.apparent else 0.0
 
     def _released(self, *, confirmed: bool) -> None:
         self.state = RegistrationState.RELEASED
@@ -167,7 +261,8 @@ class Attempt(Dialogue):
         self._owner = owner
         self._command = Command.REGREQ
         self._challenges = 0
-        self._deadline = now + ATTEMPT_WAIT_S
+        self._deadline = now + owner.attempt_wait_s()
+        self.link.first_timeout_s = FIRST_TIMEOUT_S
 
     def begin(self, command: Command, now: float) -> None:
         """Send REGREQ or REGREL."""

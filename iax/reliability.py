@@ -17,14 +17,16 @@ from collections.abc import MutableSequence
 from enum import Enum
 from struct import Struct
 
-from iax.frames import Address, Command, FrameType, FullFrame
+from iax.encryption import FrameCipher, Secrecy
+from iax.frames import Address, Command, FrameType, FullFrame, encode_mini
+from iax.trunk import TrunkSender
 
 FIRST_TIMEOUT_S = 0.5
 """Until the round trip is known."""
 MIN_TIMEOUT_S = 0.2
 MAX_TIMEOUT_S = 4.0
 GIVE_UP_S = 20.0
-"""A frame that has been unacknowledged for so long makes the dialogue dead."""
+"""If frames wait and none has been acknowledged for so long, the dialogue is dead."""
 VNAK_RESEND_INTERVAL_S = 0.1
 """A VNAK makes us send again at most this often: no storms."""
 MAX_UNACKNOWLEDGED = 64
@@ -49,10 +51,13 @@ class Order(Enum):
 class _Pending:
     """A frame that waits for its acknowledgement."""
 
-    __slots__ = ("datagram", "due", "first_sent", "o_seq", "resent", "timeout_s")
+    __slots__ = ("cipher", "datagram", "due", "first_sent", "o_seq", "resent", "timeout_s")
 
-    def __init__(self, datagram: bytes, o_seq: int, now: float, timeout_s: float) -> None:
+    def __init__(
+        self, datagram: bytes, o_seq: int, now: float, timeout_s: float, cipher: FrameCipher | None
+    ) -> None:
         self.datagram = bytearray(datagram)
+        self.cipher = cipher
         self.o_seq = o_seq
         self.first_sent = now
         self.timeout_s = timeout_s
@@ -77,6 +82,11 @@ class Link:
         self.duplicates = 0
         self.last_heard: float | None = None
         """When the last frame came that shows that the peer knows this dialogue."""
+        self.secrecy: Secrecy | None = None
+        """If set, all that goes out from now on is encrypted."""
+        self.trunk: TrunkSender | None = None
+        """If set, mini frames go out in trunk frames, unless they are encrypted."""
+        self.first_timeout_s = FIRST_TIMEOUT_S
         self._outbox = outbox
         self._pending: deque[_Pending] = deque()
         self._last_timestamp = 0
@@ -86,6 +96,7 @@ class Link:
         self._vnak_sent: int | None = None
         self._vnak_served = -1e9
         self._overflow = False
+        self._progress = -1e9
         self._peer_timestamp = 0
         self._peer_timestamp_time: float | None = None
 
@@ -100,12 +111,12 @@ class Link:
         frame = FullFrame(
             self.local, self.remote, timestamp, self.o_seq, self.i_seq, frame_type, subclass, payload
         ).encode()
-        self._outbox.append((frame, self.address))
+        cipher = self._put(frame)
         self._i_seq_sent = self.i_seq
         if len(self._pending) >= MAX_UNACKNOWLEDGED:
             self._overflow = True
         else:
-            self._pending.append(_Pending(frame, self.o_seq, now, self.timeout_s))
+            self._pending.append(_Pending(frame, self.o_seq, now, self.timeout_s, cipher))
         self.o_seq = self.o_seq + 1 & 0xFF
 
     def send_command(
@@ -120,12 +131,17 @@ class Link:
         if self.remote == 0:
             return
         frame = FullFrame(self.local, self.remote, timestamp, self.o_seq, self.i_seq, FrameType.IAX, command)
-        self._outbox.append((frame.encode(), self.address))
+        self._put(frame.encode())
         self._i_seq_sent = self.i_seq
 
-    def send_raw(self, datagram: bytes) -> None:
-        """Send a mini frame."""
-        self._outbox.append((datagram, self.address))
+    def send_mini(self, timestamp: int, payload: bytes, now: float) -> None:
+        """Send a mini frame, by itself or in the next trunk frame."""
+        if self.secrecy is not None:
+            self._put(encode_mini(self.local, timestamp, payload))
+        elif self.trunk is not None:
+            self.trunk.add(self.local, timestamp, payload, now)
+        else:
+            self._outbox.append((encode_mini(self.local, timestamp, payload), self.address))
 
     def stamp(self, frame_type: int, now: float) -> int:
         """Return the time stamp of a new non-voice frame: later than all before it."""
@@ -210,7 +226,7 @@ class Link:
     @property
     def timeout_s(self) -> float:
         """First retransmission timeout of a frame sent now."""
-        return FIRST_TIMEOUT_S if self.rtt_s is None else max(2 * self.rtt_s, MIN_TIMEOUT_S)
+        return self.first_timeout_s if self.rtt_s is None else max(2 * self.rtt_s, MIN_TIMEOUT_S)
 
     @property
     def all_acknowledged(self) -> bool:
@@ -228,7 +244,7 @@ class Link:
             return False
         for pending in self._pending:
             if pending.due <= now:
-                if now - pending.first_sent >= GIVE_UP_S:
+                if now - max(pending.first_sent, self._progress) >= GIVE_UP_S:
                     return False
                 self._resend(pending, now)
         return True
@@ -240,16 +256,27 @@ class Link:
 
     # -- inside
 
+    def _put(self, datagram: bytes) -> FrameCipher | None:
+        cipher = None if self.secrecy is None else self.secrecy.encryptor
+        self._outbox.append((datagram if cipher is None else cipher.encrypt(datagram), self.address))
+        return cipher
+
     def _acknowledged(self, i_seq: int, now: float) -> None:
         pending = self._pending
         # only a number between our oldest unacknowledged frame and our next one means anything
         if not pending or (i_seq - pending[0].o_seq & 0xFF) > (self.o_seq - pending[0].o_seq & 0xFF):
+            return
+        if pending[0].o_seq == i_seq:
             return
         while pending and pending[0].o_seq != i_seq:
             done = pending.popleft()
             if not done.resent:  # Karn: an answer to a repeated frame says nothing about the round trip
                 sample = now - done.first_sent
                 self.rtt_s = sample if self.rtt_s is None else self.rtt_s + (sample - self.rtt_s) / 8
+        self._progress = now
+        for waiting in pending:  # the peer lives: what it still lacks need not wait for long
+            waiting.timeout_s = min(waiting.timeout_s, self.timeout_s)
+            waiting.due = min(waiting.due, now + waiting.timeout_s)
 
     def _resend_from(self, i_seq: int, now: float) -> None:
         if now - self._vnak_served < VNAK_RESEND_INTERVAL_S:
@@ -262,7 +289,10 @@ class Link:
     def _resend(self, pending: _Pending, now: float) -> None:
         _R_AND_DESTINATION.pack_into(pending.datagram, 2, 0x8000 | self.remote)
         pending.datagram[9] = self.i_seq
-        self._outbox.append((bytes(pending.datagram), self.address))
+        datagram = bytes(pending.datagram)
+        if pending.cipher is not None:  # the key that it had, whatever key is in force now
+            datagram = pending.cipher.encrypt(datagram)
+        self._outbox.append((datagram, self.address))
         self._i_seq_sent = self.i_seq
         self.frames_resent += 1
         pending.resent = True

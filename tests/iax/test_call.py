@@ -114,7 +114,7 @@ class TestCallingOut:
         peer.send(Command.AUTHREQ, (Element.AUTHMETHODS, 2), (Element.CHALLENGE, b"1"))
         assert peer.commands() == [ACK]
 
-    @pytest.mark.parametrize(("methods", "words"), [(1, "in clear"), (4, "neither MD5")])
+    @pytest.mark.parametrize(("methods", "words"), [(1, "in clear"), (4, "private key"), (8, "neither MD5")])
     def test_other_methods_are_refused(self, methods: int, words: str) -> None:
         peer = RawPeer()
         call, _ = peer.called()

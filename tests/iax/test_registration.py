@@ -115,7 +115,7 @@ def test_many_modems_do_not_ask_in_the_same_millisecond() -> None:
     assert times[-1] - 1000 < 1.0
 
 
-def test_no_answer_is_retried_ever_more_slowly_and_for_ever() -> None:
+def test_no_answer_is_retried_for_ever_within_ten_seconds() -> None:
     peer, registration, _ = started()
     waits = []
     for _ in range(9):
@@ -127,14 +127,14 @@ def test_no_answer_is_retried_ever_more_slowly_and_for_ever() -> None:
         assert registration.last_error == "no answer"
         peer.got()
         waits.append(next_request(peer, 400)[0])
-    for waited, nominal in zip(waits, [10, 20, 40, 80, 160, 300, 300, 300, 300], strict=True):
+    for waited, nominal in zip(waits, [2, 4, 5, 5, 5, 5, 5, 5, 5], strict=True):
         assert 0.9 * nominal - 1 <= waited <= 1.1 * nominal + 1
     # the server comes back
     challenged(peer)
     granted(peer)
     assert registration.registered(peer.now)
     assert registration.last_error == ""
-    assert peer.endpoint.statistics().dialogues == 1
+    assert peer.endpoint.statistics().dialogues <= 2  # the last one lingers
 
 
 def test_a_refusal_is_told_and_retried_slowly() -> None:
@@ -144,7 +144,7 @@ def test_a_refusal_is_told_and_retried_slowly() -> None:
     assert peer.commands() == [ACK]
     assert peer.events() == [RegistrationRejected(registration, 29, "Registration Refused")]
     waited, _ = next_request(peer, 60)
-    assert 26 <= waited <= 34
+    assert 4 <= waited <= 6
 
 
 def test_a_refusal_without_state_is_a_refusal() -> None:
@@ -155,7 +155,7 @@ def test_a_refusal_without_state_is_a_refusal() -> None:
     assert peer.got() == []  # nobody to acknowledge to
 
 
-@pytest.mark.parametrize(("methods", "words"), [(1, "in clear"), (4, "neither")])
+@pytest.mark.parametrize(("methods", "words"), [(1, "in clear"), (4, "private key"), (8, "neither")])
 def test_the_secret_is_never_given_away(methods: int, words: str) -> None:
     peer, _, _ = started()
     peer.send(Command.REGAUTH, (Element.AUTHMETHODS, methods), (Element.CHALLENGE, b"1"))

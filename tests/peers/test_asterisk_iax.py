@@ -5,13 +5,9 @@ from __future__ import annotations
 import cmath
 import json
 import math
-import random
 import struct
 import subprocess
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import TypeVar
 
 import pytest
 import trio
@@ -20,7 +16,6 @@ from iax import (
     ALAW,
     SLINEAR,
     ULAW,
-    Call,
     CallAccepted,
     CallAnswered,
     CallBusy,
@@ -29,83 +24,16 @@ from iax import (
     CallProgress,
     CallRinging,
     DtmfReceived,
-    Endpoint,
-    Event,
     IncomingCall,
-    PeerConfig,
     Registered,
     RegistrationRejected,
     RegistrationReleased,
     TextReceived,
 )
-from iax.frames import Address
-from iax.socket import Socket
 from tests.bed.asterisk import BED, Asterisk, free_udp_port
+from tests.peers.iax_phone import numbered, phone_at
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
-
-T = TypeVar("T")
-TIMEOUT_S = 15
-
-
-class Phone:
-    """An endpoint on a real socket, ticking in real time; keeps all events and all datagrams."""
-
-    def __init__(self, socket: Socket, server: Address) -> None:
-        self.socket = socket
-        self.server = server
-        self.endpoint = Endpoint(random.Random())
-        self.events: list[Event] = []
-        self.captured: list[tuple[bytes, Address, Address]] = []
-        self.on_tick: Callable[[], None] = lambda: None
-        self.worst_tick_s = 0.0
-
-    def receive(self, datagram: bytes, addr: Address, now: float) -> None:
-        self.captured.append((datagram, addr, self.socket.address))
-        self.endpoint.receive(datagram, addr, now)
-
-    def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
-        datagrams = self.endpoint.datagrams_to_send()
-        self.captured += [(datagram, self.socket.address, addr) for datagram, addr in datagrams]
-        return datagrams
-
-    def account(self, name: str, secret: str | None = None) -> PeerConfig:
-        return PeerConfig(self.server, name, f"secret{name}" if secret is None else secret)
-
-    async def run(self) -> None:
-        due = trio.current_time()
-        while True:
-            now = trio.current_time()
-            self.socket.drain(self, now)
-            self.endpoint.handle_timer(now)
-            self.on_tick()
-            self.socket.flush(self)
-            self.events += self.endpoint.events()
-            self.worst_tick_s = max(self.worst_tick_s, trio.current_time() - due)
-            due += 0.02
-            await trio.sleep_until(due)
-
-    def call(self, account: str, number: str, **options: object) -> Call:
-        return self.endpoint.call(self.account(account), number, trio.current_time(), **options)
-
-    async def wait(self, kind: type[T], timeout_s: float = TIMEOUT_S, count: int = 1) -> T:
-        with trio.move_on_after(timeout_s):
-            while True:
-                found = [event for event in self.events if isinstance(event, kind)]
-                if len(found) >= count:
-                    return found[-1]
-                await trio.sleep(0.01)
-        raise AssertionError(f"no {kind.__name__} within {timeout_s} s; saw {self.events}")
-
-
-@asynccontextmanager
-async def phone_at(asterisk: Asterisk) -> AsyncIterator[Phone]:
-    with await Socket.open("127.0.0.1", 0) as socket:
-        phone = Phone(socket, ("127.0.0.1", asterisk.iax_port))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(phone.run)
-            yield phone
-            nursery.cancel_scope.cancel()
 
 
 async def test_registers_and_withdraws(asterisk: Asterisk) -> None:
@@ -132,15 +60,6 @@ async def test_a_wrong_secret_is_refused(asterisk: Asterisk) -> None:
         ended = await phone.wait(CallEnded)
         assert (ended.cause, ended.local) == (50, False)
         assert "authority" in ended.text.lower()
-
-
-def numbered(n: int, format_: object) -> bytes:
-    """A 20 ms frame that tells its number: level 0, 1 or 2 in each of 8 parts of 20 samples."""
-    levels = {ULAW: (0xFF, 0x9F, 0x8F), ALAW: (0xD5, 0xB5, 0xA5)}
-    digits = [n // 3**k % 3 for k in range(8)]
-    if format_ is SLINEAR:
-        return b"".join(struct.pack("!h", (0, 2000, 8000)[digit]) * 20 for digit in digits)
-    return b"".join(bytes([levels[format_][digit]]) * 20 for digit in digits)
 
 
 @pytest.mark.parametrize("format_", [ULAW, ALAW, SLINEAR])
@@ -345,12 +264,12 @@ async def test_the_server_chooses_the_format(asterisk: Asterisk, account: str, f
 
 @pytest.mark.parametrize(
     ("account", "cause", "words"),
-    [("704", 58, "codec"), ("402", 50, "authority"), ("501", 50, "in clear")],
+    [("704", 58, "codec"), ("402", 50, "authority"), ("501", 50, "in clear"), ("301", 50, "private key")],
 )
 async def test_what_cannot_work_is_refused_with_a_reason(
     asterisk: Asterisk, account: str, cause: int, words: str
 ) -> None:
-    """No format in common; encryption forced, which we do not speak yet; nothing but a plain secret."""
+    """No format in common; encryption forced, which is off here; nothing but a plain secret."""
     async with phone_at(asterisk) as phone:
         phone.call(account, "9002")
         ended = await phone.wait(CallEnded)

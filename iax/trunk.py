@@ -1,0 +1,42 @@
+"""Trunk frames out: the voice of many calls with one peer in common datagrams (RFC 5456 §8.1.3)."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+MAX_TRUNK_OCTETS = 1240
+"""Fits into one Ethernet frame with room to spare; what chan_iax2 sends by default (trunkmtu)."""
+
+# 16 zero bits; V=0 and command 1; command data 1 (entries have their own time stamps); trunk time stamp
+_HEADER = Struct("!HBBI")
+# length, source call number, low 16 bits of the call's time stamp
+_ENTRY = Struct("!HHH")
+
+
+class TrunkSender:
+    """Collects mini frames for one address until the next flush."""
+
+    def __init__(self, now: float) -> None:
+        self._zero = now
+        self._full: list[bytes] = []
+        self._open = bytearray()
+
+    def add(self, source: int, timestamp: int, payload: bytes, now: float) -> None:
+        """Put one frame of voice in; only the low 16 bits of TIMESTAMP travel."""
+        if len(self._open) + _ENTRY.size + len(payload) > MAX_TRUNK_OCTETS:
+            self._close()
+        if not self._open:
+            self._open += _HEADER.pack(0, 1, 1, int((now - self._zero) * 1000) & 0xFFFFFFFF)
+        self._open += _ENTRY.pack(len(payload), source, timestamp & 0xFFFF)
+        self._open += payload
+
+    def take(self) -> list[bytes]:
+        """Return the datagrams to send now."""
+        self._close()
+        datagrams, self._full = self._full, []
+        return datagrams
+
+    def _close(self) -> None:
+        if self._open:
+            self._full.append(bytes(self._open))
+            self._open.clear()

@@ -1,0 +1,28 @@
+"""A pair of RSA keys for tests, of the size that old installations have. Of no use anywhere else."""
+
+PRIVATE_KEY = b"""\
+-----BEGIN RSA PRIVATE KEY-----
+MIICXAIBAAKBgQC7pBtww5Z8Dmjrzw8QGEMLZA51H6EdXIQn0g1zTIkaiOsSJDAI
+anafBp2BGnb+7AlebRdBEgRfezRpOjyTubZhnedZeIYX6ImuWl+7EfPT9VxZkOYC
+6XXboL7ec5msuZU1S4wXE5FAj30y9CnfOJSrd9BuLXXy8w+pDmSQGZ+UlwIDAQAB
+AoGAUMn6ipWboDQwFn9jE+HuU+QzmVgR7Wtc9ywoYGEukr8qvvfXunfkNNoLTH/R
+hjaoXgCIR5rzSQzp5viNBmmqTSXXv6HzzTbmj0VH1wcnfG1QfbfMX7AOhupX2PQC
++gwhUiGD1ChjlGTjw8dy1iIo705LxY8nvseR0+qioDwfz2kCQQDvAIOfS3wUKI/k
+Sepiqfp8/PZcVE5AAYvrIX3FbMUF27zennp2ni/feHQCIPjlQpLsXM3kSc/q1r6N
+5tN5K+iFAkEAyPx4E9MW5sDZ1oZ+TlpNQ9DryjX8qGG/yvbwawC/nAhhi8jFaQw+
+U8kdc8Q+Ez2da0xAqXA8Z7k3Lco82e9hawJBAJ6X2L97d3po8BKsebu+z1jhAxmB
+V+thG1eLgcnfw11/0nRm9RyBG4NOiqxe9MoswxHVA0rZL/7FQO0onmtpl4ECQEFV
+kNMg83jfh/Csl7JwuF0rNPruwcsau3YG//BItgDK2KrQARw81qX14pUXXfZzOREA
+IKTzzy8Ijl9cNpvBrTECQGKkd0moOAhJHyh3ppLZmz/t70bv/phOKvI2iXa6jNP+
+dsG5PdSR3JHxTy+rCyBGl9eQN7bQ6kzDmdFSFkVUbLo=
+-----END RSA PRIVATE KEY-----
+"""
+
+PUBLIC_KEY = b"""\
+-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC7pBtww5Z8Dmjrzw8QGEMLZA51
+H6EdXIQn0g1zTIkaiOsSJDAIanafBp2BGnb+7AlebRdBEgRfezRpOjyTubZhnedZ
+eIYX6ImuWl+7EfPT9VxZkOYC6XXboL7ec5msuZU1S4wXE5FAj30y9CnfOJSrd9Bu
+LXXy8w+pDmSQGZ+UlwIDAQAB
+-----END PUBLIC KEY-----
+"""
