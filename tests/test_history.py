@@ -83,7 +83,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_fax_calls_record_has_what_diagnosis_needs(tmp_path: Path) -> None:
     world = World(2)
-    fax(world, FaxSender((random_page(1),), "200"), FaxReceiver())
+    fax(world, FaxSender((random_page(1),), "200", codes=(96,)), FaxReceiver())
     report = world.stations[1].line.last_report
     assert report is not None
     History(tmp_path).add(report.as_dict())
