@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn, TypeAlias
+
+from cusemodem.config import DEFAULT_DIRECTORY
 
 USAGE_ERROR = 2
 
@@ -37,3 +40,14 @@ def add_command(
     )
     parser.set_defaults(command=command)
     return parser
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The option --config, before or after the command."""
+    parser.add_argument(
+        "--config",
+        metavar="DIR",
+        type=Path,
+        default=argparse.SUPPRESS,  # it may stand before the command as well
+        help=f"directory of the modems' files (default {DEFAULT_DIRECTORY})",
+    )

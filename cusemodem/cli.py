@@ -25,8 +25,9 @@ from cusemodem import (
     report_command,
     service_command,
     signal_command,
+    status_command,
 )
-from cusemodem.arguments import USAGE_ERROR, Command, Parser, add_command
+from cusemodem.arguments import USAGE_ERROR, Command, Parser, add_command, add_config
 from cusemodem.config import DEFAULT_DIRECTORY, MAIN_FILE, ConfigError, Problem, load_file, modem_files
 from cusemodem.config_service import load_directory, load_named
 
@@ -121,13 +122,13 @@ def command_line() -> tuple[Parser, list[str]]:
         action="store_true",
         help="serve every file, as without arguments, but stay in the foreground",
     )
-    _add_config(parser)
+    add_config(parser)
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", prog="cusemodem", parser_class=Parser
     )
     run = add_command(commands, "run", _run, "run the modem NAME: the same as `cusemodem NAME`")
     run.add_argument("name", metavar="NAME", help="file name of the modem's configuration")
-    _add_config(run)
+    add_config(run)
     run.add_argument(
         "--pty",
         action="store_true",
@@ -142,29 +143,20 @@ def command_line() -> tuple[Parser, list[str]]:
         "`FILE:LINE: key: what is wrong; what to write`.",
     )
     check.add_argument("files", metavar="FILE", nargs="*", type=Path, help="default: every file of --config")
-    _add_config(check)
+    add_config(check)
     for add in (
         compile_command.add,
         exchange_command.add,
         import_command.add,
         replay_command.add,
         report_command.add,
+        status_command.add,
         signal_command.add_tx,
         channel_command.add,
         signal_command.add_rx,
     ):
         add(commands)
     return parser, list(commands.choices)
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        metavar="DIR",
-        type=Path,
-        default=argparse.SUPPRESS,  # it may stand before the command as well
-        help=f"directory of the modems' files (default {DEFAULT_DIRECTORY})",
-    )
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ def _manual(section: int) -> str:
 @pytest.mark.parametrize("section", [1, 5])
 def test_the_manual_is_good_roff(section: int) -> None:
     page = ROOT / "docs" / f"cusemodem.{section}"
-    command = ["groff", "-t", "-man", "-ww", "-Tutf8", str(page)]
+    command = ["groff", "-man", "-ww", "-Tutf8", str(page)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert len(done.stdout) > 3000

@@ -51,6 +51,7 @@ _cusemodem() {
                 --lost-mask --noise-dbm0 --phase-hit --seed --shape --signal-dbm0 --slip --snr-db' ;;
         compile) options='--help' ;;
         exchange) options='--duplicate --help --jitter-ms --listen --loss --peer --reorder --seed' ;;
+        status) options='--config --control --help --json --watch' ;;
         import) options='--config --help' ;;
         replay) options='--help' ;;
         report) options='--help --json --since --state' ;;
@@ -65,7 +66,7 @@ _cusemodem() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
     elif [[ -z $command || $command == run || $command == report ]]; then
         local words='' file
-        [[ -n $command ]] || words='channel check compile exchange import replay report run rx tx'
+        [[ -n $command ]] || words='channel check compile exchange import replay report run rx status tx'
         for file in "$directory"/*[!~]; do
             [[ -f $file ]] && words+=" ${file##*/}"
         done
