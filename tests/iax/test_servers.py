@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_the_first_server_has_us_back_when_it_returns() -> None:
 @pytest.mark.parametrize("servers", [1, 2])
 def test_registered_within_ten_seconds_of_the_servers_return(servers: int) -> None:
     peer = PEER if servers == 2 else PeerConfig(FIRST, "a", "sa")
-    for away_s in (1.0, 7.3, 29.0, 61.7, 300.0, 3333.0):
+    for away_s in (1.0, 7.3, 29.0, 61.7, 300.0, *(3300.0 + 3.7 * n for n in range(10))):
         network, phone = world()
         phone.endpoint.register(peer, network.now)
         network.run(away_s)
@@ -84,11 +85,11 @@ def test_registered_within_ten_seconds_of_the_servers_return(servers: int) -> No
             for packet in network.sent
             if packet.destination == FIRST and packet.datagram[11] == Command.REGREQ
         ]
-        gaps = [b - a for a, b in zip(requests, requests[1:], strict=False)]
+        gaps = [b - a for a, b in pairwise(requests)]
         assert min(gaps, default=1) >= 0.999
         network.add(FIRST, Exchange([Account("a", "sa")], random.Random(1)))
         began = network.now
-        phone.wait(Registered, timeout_s=20)
+        phone.wait(Registered, timeout_s=40)
         assert network.now - began <= (10 if servers == 1 else 30)
 
 
