@@ -51,6 +51,7 @@ _cusemodem() {
                 --lost-mask --noise-dbm0 --phase-hit --seed --shape --signal-dbm0 --slip --snr-db' ;;
         compile) options='--help' ;;
         exchange) options='--duplicate --help --jitter-ms --listen --loss --peer --reorder --seed' ;;
+        mount) options='--allow-other --config --control --help' ;;
         status) options='--config --control --help --json --watch' ;;
         import) options='--config --help' ;;
         replay) options='--help' ;;
@@ -61,12 +62,12 @@ _cusemodem() {
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
-    elif [[ $command == check || $command == replay || $command == import ]]; then
+    elif [[ $command == check || $command == replay || $command == import || $command == mount ]]; then
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
     elif [[ -z $command || $command == run || $command == report ]]; then
         local words='' file
-        [[ -n $command ]] || words='channel check compile exchange import replay report run rx status tx'
+        [[ -n $command ]] || words='channel check compile exchange import mount replay report run rx status tx'
         for file in "$directory"/*[!~]; do
             [[ -f $file ]] && words+=" ${file##*/}"
         done
