@@ -93,3 +93,22 @@ def test_completion_offers_commands_and_modems(tmp_path: Path) -> None:
     assert set(_complete("--config", str(tmp_path), "")) == {*_commands(), "ttyIAX0", "ttyIAX1"}
     assert _complete("ttyIAX0", "--config", str(tmp_path), "run", "--p") == ["--pty"]
     assert _complete("tx", "--modulation", "v2") == ["v21", "v27ter", "v29"]
+
+
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_the_guides_links_lead_somewhere(guide: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", guide.read_text()):
+        assert (guide.parent / target).exists(), target
+
+
+def test_what_troubleshooting_quotes_is_what_the_program_says() -> None:
+    said = "".join(path.read_text() for room in ("cusemodem", "iax") for path in (ROOT / room).rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", said)
+    rows = re.findall(r"^\| `([^`]{12,})`", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    assert len(rows) >= 6
+    for quoted in rows:
+        words = re.split(r"/dev/\w+|…", quoted)
+        assert all(word.strip() in said for word in words if len(word.strip()) > 4), quoted
