@@ -7,14 +7,16 @@ import random
 import re
 import signal
 import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cusemodem.arguments import Commands, add_command
 
 if TYPE_CHECKING:
-    from iax import Account
-    from iax.impairment import Impairments
+    from iax import Account, Format
 
 DESCRIPTION = """\
 Modems (and softphones) register with it by name and secret and call each other by number. It also answers
@@ -54,6 +56,34 @@ def add(commands: Commands) -> None:
         default=[],
         help="who may register, and the number to dial for it (default: its name); may be given many times",
     )
+    parser.add_argument(
+        "--codecs",
+        metavar="LIST",
+        type=_formats,
+        default=None,
+        help="voice formats allowed, the preferred one first: ulaw,alaw,slinear (default: all three)",
+    )
+    parser.add_argument(
+        "--encryption",
+        choices=("off", "allowed", "required"),
+        default="off",
+        help="AES-128 for the calls of all peers (default: off)",
+    )
+    parser.add_argument("--trunk", action="store_true", help="send the peers trunk frames")
+    parser.add_argument(
+        "--rsa-key",
+        metavar="NAME=FILE",
+        dest="rsa_keys",
+        type=_rsa_key,
+        action="append",
+        default=[],
+        help="PEM file with the public key of a peer, which may then prove itself by RSA too",
+    )
+    parser.add_argument(
+        "--no-call-token",
+        action="store_true",
+        help="take peers that know no call tokens, such as iaxmodem 1.2",
+    )
     bad_network = parser.add_argument_group("a bad network, for every datagram the exchange sends")
     for name, what in (("loss", "lost"), ("duplicate", "doubled"), ("reorder", "late by 30 ms")):
         bad_network.add_argument(
@@ -71,6 +101,13 @@ def add(commands: Commands) -> None:
         help="each datagram is late by up to this much",
     )
     bad_network.add_argument(
+        "--clock-ppm",
+        metavar="PPM",
+        type=_ppm,
+        default=0.0,
+        help="the far end's clock seems this much faster, or slower if negative (-1000 to 1000)",
+    )
+    bad_network.add_argument(
         "--seed", metavar="N", type=int, default=0, help="the same seed, the same accidents"
     )
 
@@ -79,20 +116,55 @@ def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     import trio  # noqa: PLC0415 - --help needs none of it
 
+    from iax import ALL_FORMATS, Encryption  # noqa: PLC0415
     from iax.exchange import Exchange  # noqa: PLC0415
+    from iax.exchange_server import serve  # noqa: PLC0415
     from iax.impairment import Impairments  # noqa: PLC0415
     from iax.socket import SocketError  # noqa: PLC0415
 
+    keys: dict[str, bytes] = dict(options.rsa_keys)
+    if unknown := keys.keys() - {account.name for account in options.accounts}:
+        print(f"cusemodem exchange: --rsa-key {min(unknown)}: no --peer has that name", file=sys.stderr)
+        return 2
     try:
-        Exchange(options.accounts, random.Random())
+        accounts = [
+            replace(
+                account,
+                encryption=Encryption(options.encryption),
+                trunk=options.trunk,
+                public_key=keys.get(account.name, b""),
+            )
+            for account in options.accounts
+        ]
+    except ValueError as error:
+        print(f"cusemodem exchange: --rsa-key: {error}", file=sys.stderr)
+        return 2
+    try:
+        Exchange(accounts, random.Random())
     except ValueError as error:  # two peers with one number
         print(f"cusemodem exchange: {error}; give each peer its own", file=sys.stderr)
         return 2
-    worst = Impairments(options.loss, options.duplicate, options.reorder, options.jitter_ms, options.seed)
+    worst = Impairments(
+        options.loss,
+        options.duplicate,
+        options.reorder,
+        options.jitter_ms,
+        clock_ppm=options.clock_ppm,
+        seed=options.seed,
+    )
     perfect = Impairments(seed=options.seed)
     status = 0
     try:
-        trio.run(_serve, options.listen, options.accounts, None if worst == perfect else worst)
+        server = partial(
+            serve,
+            options.listen.host,
+            options.listen.port,
+            accounts,
+            None if worst == perfect else worst,
+            demand_call_token=not options.no_call_token,
+            formats=options.codecs or ALL_FORMATS,
+        )
+        trio.run(_serve, server)
     except* SocketError as group:
         for failure in leaves(group):
             print(f"cusemodem exchange: {failure}", file=sys.stderr)
@@ -100,18 +172,15 @@ def run(options: argparse.Namespace) -> int:
     return status
 
 
-async def _serve(listen: Address, accounts: list[Account], impairments: Impairments | None) -> None:
+async def _serve(server: Callable[..., Awaitable[None]]) -> None:
     import trio  # noqa: PLC0415
-
-    from iax.exchange_server import serve  # noqa: PLC0415
 
     def say(line: str) -> None:
         print(line, flush=True)
 
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            server = partial(serve, *listen, accounts, impairments, on_notice=say)
-            host, port = await nursery.start(server)
+            host, port = await nursery.start(partial(server, on_notice=say))
             say(f"listening on {host}:{port}")
             await anext(signals)
             nursery.cancel_scope.cancel()
@@ -139,6 +208,33 @@ def _account(text: str) -> Account:
         return Account.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _formats(text: str) -> tuple[Format, ...]:
+    from iax import Format  # noqa: PLC0415 - --help needs no IAX2
+
+    known = {"ulaw": Format.ULAW, "alaw": Format.ALAW, "slinear": Format.SLINEAR}
+    names = text.split(",")
+    if wrong := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is none of {', '.join(known)}")
+    return tuple(dict.fromkeys(known[name] for name in names))
+
+
+def _rsa_key(text: str) -> tuple[str, bytes]:
+    name, _, file = text.partition("=")
+    if not name or not file:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE")
+    try:
+        return name, Path(file).read_bytes()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{file}: {error.strerror}") from None
+
+
+def _ppm(text: str) -> float:
+    value = _number(text)
+    if not -1000.0 <= value <= 1000.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a difference from -1000 to 1000 ppm")
+    return value
 
 
 def _probability(text: str) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from iax.arrivals import Arrivals
 from iax.formats import FRAME_SAMPLES, SAMPLE_RATE, SAMPLES_PER_MS, Format
 
 DEFAULT_DEPTH_MS = 60
@@ -63,6 +64,10 @@ class MediaStatistics:
     """The time line jumped and playing began anew."""
     jitter_ms: float = 0.0
     """Mean deviation of the arrivals (RFC 3550 §6.4.1)."""
+    jitter_p95_ms: float = 0.0
+    """How late behind the fastest of its time a frame was, exceeded by one in twenty."""
+    clock_ppm: float | None = None
+    """The far end's clock against ours, + fast; None while too little has been heard."""
     depth_samples: int = 0
     """The fill before a read that the buffer aims at."""
     fill_samples: int = 0
@@ -78,6 +83,12 @@ class Playout(ABC):
         self._samples_held = self._held_run = 0
         self._jitter = 0.0
         self._transit: float | None = None
+        self._arrivals = Arrivals()
+
+    @property
+    def clock_ppm(self) -> float | None:
+        """Return how much faster (+) the far end's clock is than ours; None while too little is known."""
+        return self._arrivals.clock_ppm
 
     @abstractmethod
     def put(self, timestamp_ms: int, payload: bytes, now: float) -> None:
@@ -144,6 +155,8 @@ class Playout(ABC):
             self._samples_held,
             self._restarts,
             self._jitter * 1000,
+            self._arrivals.lateness_p95_ms,
+            self._arrivals.clock_ppm,
             self.depth_samples,
             self.fill_samples,
         )
@@ -154,6 +167,7 @@ class Playout(ABC):
         if self._transit is not None:
             self._jitter += (abs(transit - self._transit) - self._jitter) / 16
         self._transit = transit
+        self._arrivals.note(transit, now)
 
 
 class JitterBuffer(Playout):
