@@ -19,6 +19,7 @@ from pathlib import Path
 from cusemodem import (
     channel_command,
     compile_command,
+    config_command,
     exchange_command,
     import_command,
     mount_command,
@@ -147,6 +148,7 @@ def command_line() -> tuple[Parser, list[str]]:
     add_config(check)
     for add in (
         compile_command.add,
+        config_command.add,
         exchange_command.add,
         import_command.add,
         mount_command.add,

@@ -50,7 +50,10 @@ _cusemodem() {
                 --gain-db --help --idle-noise-dbm0 --jitter-deg --jitter-hz --loss --loss-at --loss-every --loss-from
                 --lost-mask --noise-dbm0 --phase-hit --seed --shape --signal-dbm0 --slip --snr-db' ;;
         compile) options='--help' ;;
-        exchange) options='--duplicate --help --jitter-ms --listen --loss --peer --reorder --seed' ;;
+        exchange)
+            options='--clock-ppm --codecs --duplicate --encryption --help --jitter-ms --listen --loss --no-call-token
+                --peer --reorder --rsa-key --seed --trunk' ;;
+        config) options='--config --help --number' ;;
         mount) options='--allow-other --config --control --help' ;;
         status) options='--config --control --help --json --watch' ;;
         import) options='--config --help' ;;
@@ -67,7 +70,7 @@ _cusemodem() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
     elif [[ -z $command || $command == run || $command == report ]]; then
         local words='' file
-        [[ -n $command ]] || words='channel check compile exchange import mount replay report run rx status tx'
+        [[ -n $command ]] || words='channel check compile config exchange import mount replay report run rx status tx'
         for file in "$directory"/*[!~]; do
             [[ -f $file ]] && words+=" ${file##*/}"
         done
