@@ -22,7 +22,7 @@ from dsp.qam_rx_state import (
     SEARCH,
     WORK,
 )
-from dsp.qam_tables import BAUD, MODULATIONS, TRELLIS
+from dsp.qam_tables import BAUD, IS_SHORT, MODULATIONS, TRELLIS
 
 _HALF = BLOCK // 2
 #: Quietest training that is looked at, -48 dBm0, as energy of a half block.
@@ -34,8 +34,8 @@ _OUTER_SHARE = 0.015
 _OUTER_SHARES = 0.15
 #: Squared correlation with the known sequence, of 1: lines with much delay distortion leave a third of it.
 _MATCH = 0.3
-#: V.17's long and short training begin alike: each has 0.35 of the other.
-_MATCH_TRELLIS = 0.45
+#: V.17's long training must not be found in a short one, which begins alike and has 0.35 of it.
+_MATCH_LONG = 0.45
 #: Positions after the best that must be worse.
 _MATCH_BEYOND = 8
 #: Half symbols kept when the older ones are forgotten: a maximum just found is among them.
@@ -198,7 +198,7 @@ def _match_block(rx: Record) -> None:
         if rx.match[k] > rx.match[best]:
             best = k
     if rx.n_matched > best + _MATCH_BEYOND and rx.match[best] > (
-        _MATCH_TRELLIS if TRELLIS[rx.row] else _MATCH
+        _MATCH_LONG if TRELLIS[rx.row] and not IS_SHORT[rx.row] else _MATCH
     ):
         _begin_collecting(rx, best)
 

@@ -12,9 +12,11 @@ from dsp.qam_tx import qam_burst
 from tests.dsp.qam_bench import (
     CODES,
     GOAL_DB,
+    V17_CODES,
     Audio,
     at_level,
     receive,
+    receive_in_turn,
     silence,
     with_carrier_offset,
     with_clock_offset,
@@ -117,6 +119,23 @@ def test_line_shapes(code: int, shape: str) -> None:
     data = some_data(code, 2)
     audio = with_noise(line_shape(burst(code, data), *SHAPES[shape]), GOAL_DB[code] + 7, -14, 3)
     assert receive(code, audio).bit_errors(data) == 0
+
+
+@pytest.mark.parametrize("code", V17_CODES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_short_training_on_line_shapes(code: int, shape: str) -> None:
+    """What the long training taught of the line serves the short ones, at other instants and levels."""
+    data = some_data(code, 1)
+    sounds = []
+    for short in range(3):
+        sent = np.concatenate(
+            [silence(2000 + 11 * short), qam_burst(code + (short > 0), data), silence(1600)]
+        )
+        audio = at_level(with_carrier_offset(line_shape(sent, *SHAPES[shape]), 3), -2.0 * short)
+        sounds.append((code + (short > 0), with_noise(audio, GOAL_DB[code] + 7, -18, short)))
+    for reception in receive_in_turn(sounds):
+        assert len(reception.trained) == len(reception.carrier_lost) == 1
+        assert reception.bit_errors(data) == 0
 
 
 @RATES
