@@ -27,9 +27,14 @@ LATE_RUN = 3
 LOST_RUN_SAMPLES = SAMPLE_RATE // 2
 """After this much has been missing, the peer has stopped sending: the stand-in is silence, no longer
 "lost"."""
-HOLD_MAX_SAMPLES = SAMPLE_RATE // 2
+HOLD_MAX_SAMPLES = SAMPLE_RATE
 """A reader may wait for so long when nothing at all has come: a stall of the peer, the network or this
 machine. Beyond it the peer has stopped sending."""
+CLOSE_GAP_AFTER_SAMPLES = 4 * FRAME_SAMPLES
+"""A hole in the time stamps that comes after the reader has waited for at least so long is closed: a sender
+that was stalled goes on where it stopped, yet stamps the time that has passed (Asterisk, beyond 160 ms).
+Were the audio truly lost, a modem would miss the same bits either way, and keep its carrier only this way:
+20 ms are a whole number of symbols and of carrier cycles in every fax modulation."""
 QUIET_RUN = 5
 """Frames of silence before the buffer may drop or insert one to come back to its depth."""
 ADJUST_SLACK_SAMPLES = 2 * FRAME_SAMPLES
@@ -60,6 +65,8 @@ class MediaStatistics:
     """Silence inserted into silence to come back to the depth."""
     samples_held: int = 0
     """Time the reader waited because nothing had come; none of it is lost."""
+    gaps_closed: int = 0
+    """Holes in the time stamps after such a wait, left out."""
     restarts: int = 0
     """The time line jumped and playing began anew."""
     jitter_ms: float = 0.0
@@ -80,7 +87,7 @@ class Playout(ABC):
         self.format: Format = Format.ULAW
         self._received = self._duplicate = self._late = self._reordered = self._refused = 0
         self._samples_lost = self._samples_dropped = self._samples_inserted = self._restarts = 0
-        self._samples_held = self._held_run = 0
+        self._samples_held = self._held_run = self._gaps_closed = 0
         self._jitter = 0.0
         self._transit: float | None = None
         self._arrivals = Arrivals()
@@ -153,6 +160,7 @@ class Playout(ABC):
             self._samples_dropped,
             self._samples_inserted,
             self._samples_held,
+            self._gaps_closed,
             self._restarts,
             self._jitter * 1000,
             self._arrivals.lateness_p95_ms,
@@ -193,6 +201,7 @@ class JitterBuffer(Playout):
         self._seen: dict[int, None] = {}
         self._read: int | None = None
         self._reading = False
+        self._closed = 0
         self._first = 0
         self._newest_end = 0
         self._mean_fill = float(self.depth_samples)
@@ -212,13 +221,18 @@ class JitterBuffer(Playout):
         if not 0 < n <= MAX_FRAME_SAMPLES or len(payload) % self.format.sample_bytes:
             self._refused += 1
             return
-        position = timestamp_ms * SAMPLES_PER_MS
+        position = timestamp_ms * SAMPLES_PER_MS - self._closed
         if self._read is None:
             self._start(position)
         else:
             # sloppy time stamps (19, 21, ...) must not tear holes: snap to whole frames from the newest end
             offset = position - self._newest_end
             position = self._newest_end + (offset + n // 2) // n * n
+            gap = position - self._newest_end
+            if self._held_run >= CLOSE_GAP_AFTER_SAMPLES and 0 < gap <= self._held_run + self._max_depth:
+                self._closed += gap
+                self._gaps_closed += 1
+                position -= gap
             if not -MAX_JUMP_SAMPLES <= position - self._read <= MAX_JUMP_SAMPLES:
                 if not self._jumped(position, n):
                     return
@@ -275,6 +289,7 @@ class JitterBuffer(Playout):
         self._frames.clear()
         self._seen.clear()
         self._read = None
+        self._closed = 0
 
     def _start(self, position: int) -> None:
         if self._read is None:

@@ -322,6 +322,26 @@ class TestHold:
         assert statistics.samples_lost == statistics.frames_late == 0
         assert statistics.samples_held == (60 - len(before)) * 160 > 0
 
+    def test_a_sender_that_was_stalled_is_followed(self, new_playout: type[Playout]) -> None:
+        """Asterisk after a stall of itself: the audio goes on, the time stamps have jumped."""
+        buffer = new_playout()
+        heard: list[bytes] = []
+        for n in range(50):
+            buffer.put(n * 20, block(n), n * 0.02)
+            if n > DEPTH_BLOCKS and not buffer.hold(160):
+                heard.append(buffer.read(160)[0])
+        for _ in range(22):  # 440 ms without a frame
+            heard += [buffer.read(160)[0]] if not buffer.hold(160) else []
+        for n in range(50, 150):
+            buffer.put(n * 20 + 440, block(n), n * 0.02 + 0.44)
+            heard += [buffer.read(160)[0]] if not buffer.hold(160) else []
+        audio = [payload for payload in heard if payload != SILENT]
+        numbers = [number_of(payload) for payload in audio]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert len(numbers) > 135
+        assert buffer.statistics().samples_lost == 0
+        assert buffer.statistics().gaps_closed == (new_playout is JitterBuffer)
+
     def test_what_is_missing_amid_others_is_lost_at_once(self, new_playout: type[Playout]) -> None:
         if new_playout is ArrivalQueue:
             return  # it knows no gaps: what has come is all there is
@@ -332,7 +352,7 @@ class TestHold:
         heard, lost, n_held = self.read_all(buffer, 9)
         assert (heard.count(SILENT), sum(lost), n_held) == (1, 1, 0)
 
-    def test_a_peer_that_stopped_is_silent_after_half_a_second(self, new_playout: type[Playout]) -> None:
+    def test_a_peer_that_stopped_is_silent_after_a_second(self, new_playout: type[Playout]) -> None:
         buffer = new_playout()
         for n in range(4):
             buffer.put(n * 20, block(n), n * 0.02)
