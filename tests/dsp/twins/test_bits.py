@@ -41,14 +41,14 @@ def past_bits(state: int, n: int) -> list[int]:
     return [state >> k & 1 for k in reversed(range(n))]
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(text=texts, state=st.integers(0, (1 << 23) - 1))
 def test_v29_scrambler(text: str, state: int) -> None:
     data = [int(bit) for bit in text]
     assert kernel_scramble(V29_SCRAMBLER, data, state) == twin.scramble_v29(data, past_bits(state, 23))
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(text=texts, state=st.integers(0, (1 << 12) - 1))
 def test_v27ter_scrambler(text: str, state: int) -> None:
     data = [int(bit) for bit in text]
@@ -74,7 +74,7 @@ def kernel_frames(line: str) -> list[tuple[bytes, bool]]:
     return frames
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(text=texts, frames=st.lists(st.binary(min_size=1, max_size=40), max_size=3), cut=st.integers(0, 400))
 def test_hdlc_receiver(text: str, frames: list[bytes], cut: int) -> None:
     sent = twin.hdlc_transmission(frames, 2)
@@ -83,7 +83,7 @@ def test_hdlc_receiver(text: str, frames: list[bytes], cut: int) -> None:
         assert kernel_frames(line) == twin.hdlc_frames(line)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(derandomize=True, deadline=None, max_examples=30)
 @given(length=st.integers(275, 295), seed=st.integers(0, 99))
 def test_hdlc_receiver_at_the_longest_frame(length: int, seed: int) -> None:
     frame = np.random.default_rng(seed).integers(0, 256, length, dtype=np.uint8).tobytes()
@@ -92,7 +92,7 @@ def test_hdlc_receiver_at_the_longest_frame(length: int, seed: int) -> None:
     assert len(kernel_frames(line)) == (length + 2 <= 284)
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(
     frames=st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=5), preamble=st.integers(2, 40)
 )

@@ -25,7 +25,7 @@ _TABLE_ERROR = 2 * np.pi / 4096
 # --- level
 
 
-@settings(deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=40)
 @given(
     parts=st.lists(st.tuples(st.integers(1, 20), st.floats(-60, 0), st.booleans()), min_size=1, max_size=5),
     dc=st.integers(-3000, 3000),
@@ -87,7 +87,7 @@ def twin_tones(x: Samples) -> tuple[list[tuple[int, str]], float]:
     return sorted(heard), margin
 
 
-@settings(deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=60)
 @given(
     hz=st.tuples(st.sampled_from([1100.0, 2100.0]), st.floats(-60, 60)).map(sum),
     level=st.floats(-45, -5),
@@ -109,7 +109,7 @@ def test_tone_receiver(hz: float, level: float, snr: float, samples: tuple[int, 
 # --- V.21
 
 
-@settings(deadline=None, max_examples=20)
+@settings(derandomize=True, deadline=None, max_examples=20)
 @given(frames=st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=4))
 def test_v21_transmitter(frames: list[bytes]) -> None:
     sent = burst.transmit_frames(frames)
@@ -119,7 +119,7 @@ def test_v21_transmitter(frames: list[bytes]) -> None:
     assert not sent[n:].any()
 
 
-@settings(deadline=None, max_examples=15)
+@settings(derandomize=True, deadline=None, max_examples=15)
 @given(
     frames=st.lists(st.binary(min_size=3, max_size=20), min_size=1, max_size=3, unique=True),
     start=st.integers(0, 400),
@@ -134,11 +134,12 @@ def test_v21_receiver(frames: list[bytes], start: int, level: float, snr: float,
     bank.channels[0].receive_v21()
     heard = [event.data for _, event in play(bank, x) if isinstance(event, FrameReceived) and event.fcs_ok]
     assert [frame[:-2] for frame in heard] == frames
-    # By chance one of the twin's eighty clocks may bring out a frame that nobody sent, but it misses none.
-    assert [frame for frame in twin.v21_frames(x.astype(np.float64)) if frame[:-2] in frames] == heard
+    # The twin finds frames in the order of its eighty clocks, and one may by chance bring out a frame
+    # that nobody sent; but it misses none.
+    assert set(heard) <= set(twin.v21_frames(x.astype(np.float64)))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(derandomize=True, deadline=None, max_examples=20)
 @given(frame=st.binary(min_size=1, max_size=10), start=st.integers(0, 159))
 def test_the_twin_decides_for_the_bits_that_were_sent(frame: bytes, start: int) -> None:
     bits = bit_twin.hdlc_transmission([frame], 3)
@@ -152,7 +153,7 @@ def test_the_twin_decides_for_the_bits_that_were_sent(frame: bytes, start: int) 
 
 
 @pytest.mark.parametrize("modulation", MODULATIONS, ids=lambda m: f"{m.name}-{m.bit_rate}-{m.code}")
-@settings(deadline=None, max_examples=2)
+@settings(derandomize=True, deadline=None, max_examples=2)
 @given(data=st.binary(min_size=1, max_size=40), tep=st.booleans())
 def test_fast_transmitter(modulation, data: bytes, tep: bool) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     bits = [octet >> k & 1 for octet in data for k in range(8)]
