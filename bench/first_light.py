@@ -5,7 +5,8 @@
     python -m bench.first_light --json     a list of rows: name, ours, peer, unit
 
 Measured twice: on this machine's kernel, where both modems are on a pseudo-terminal, and in user-mode
-Linux, where ours is on its CUSE device; there each system call of either modem costs some 20 to 75 µs.
+Linux, where ours is on its CUSE device; there each system call of either modem costs some 20 to 75 µs,
+and processor time cannot be measured.
 iaxmodem runs unpacked from Debian's package, its /etc/iaxmodem in a mount namespace of its own: needs root.
 """
 
@@ -103,18 +104,22 @@ def _rows(place: str, ours: Figures, peer: Figures) -> list[Row]:
     def row(what: str, value: Callable[[Figures], float | None], unit: str) -> Row:
         return Row(f"{place}: {what}", value(ours), value(peer), unit)
 
-    return [
-        row("processor time, sending", lambda f: 100 * f.sending_cpu, "% of a core"),
-        row("processor time, receiving", lambda f: 100 * f.receiving_cpu, "% of a core"),
+    rows = [
         row("pages spoilt, of 4", lambda f: f.pages_spoilt, "pages"),
-        row("processor time, idle", lambda f: 100 * f.idle_cpu, "% of a core"),
         row("memory after a call", lambda f: f.resident_kib / 1024, "MiB"),
         row("memory at most", lambda f: f.peak_kib / 1024, "MiB"),
         row("AT to OK, median", lambda f: 1000 * f.at_median_s, "ms"),
         row("AT to OK, 99 of 100", lambda f: 1000 * f.at_p99_s, "ms"),
         row("start to ready, warm", lambda f: f.ready_warm_s, "s"),
-        row("start to ready, nothing compiled yet", lambda f: f.ready_cold_s, "s"),
     ]
+    if place == "kernel":  # the guest's kernel counts processor time by 10 ms ticks, which meet ours or miss
+        rows += [
+            row("processor time, sending", lambda f: 100 * f.sending_cpu, "% of a core"),
+            row("processor time, receiving", lambda f: 100 * f.receiving_cpu, "% of a core"),
+            row("processor time, idle", lambda f: 100 * f.idle_cpu, "% of a core"),
+            row("start to ready, nothing compiled yet", lambda f: f.ready_cold_s, "s"),
+        ]
+    return rows
 
 
 # ------------------------------------------------------------- in its place
@@ -140,8 +145,8 @@ def _measure_here(place: str, directory: Path, quick: bool) -> None:
 
 def _unpack_iaxmodem(directory: Path) -> None:
     (package,) = PACKAGES.glob("iaxmodem_*.deb")
-    subprocess.run(["dpkg-deb", "-x", package, directory / "iaxmodem"], check=True)
-    os.environ["PATH"] = f"{directory / 'iaxmodem' / 'usr' / 'bin'}:{os.environ['PATH']}"
+    subprocess.run(["dpkg-deb", "-x", package, directory / "package"], check=True)
+    os.environ["PATH"] = f"{directory / 'package' / 'usr' / 'bin'}:{os.environ['PATH']}"
 
 
 def _private_etc(directory: Path) -> None:
@@ -175,7 +180,7 @@ class _Bench:
         """All of them; raises RuntimeError when a call fails."""
         warm = statistics.median(self._ready_s({}) for _ in range(3 if self._quick else 7))
         cold = None
-        if self._kind == "cusemodem":
+        if self._kind == "cusemodem" and self._adapter == "pty":  # the compiler is the same in the guest
             with tempfile.TemporaryDirectory(dir=self._directory) as cache:
                 cold = self._ready_s({"NUMBA_CACHE_DIR": cache})
         with self._running() as modem:

@@ -17,10 +17,18 @@ mkdir -p /etc/cusemodem/modems
 for k in 0 1; do
     printf '[modem]\npeername = fax%s\nport = 457%s\nserver = 127.0.0.1:9\n' $k $k > /etc/cusemodem/modems/ttyIAX$k
 done
+# Wherever this repository and its Python are (in /tmp, below somebody's home), the service's user must get there;
+# an installed cusemodem would be in /usr. Only this guest sees the change.
+for path in "$repository" "$(readlink -f "$python")" "$(readlink -f "$(dirname "$python")")"; do
+    while [ "$path" != / ]; do
+        path=$(dirname "$path")
+        chmod o+x "$path"
+    done
+done
 # compiled code that is there already, so that the guest need not compile
 chown -R cusemodem "$repository/dsp"
 mkdir -p /etc/systemd/system/cusemodem.service.d
-printf '[Service]\nEnvironment=NUMBA_CACHE_DIR=\nReadWritePaths=%s/dsp\n' "$repository" \
+printf '[Service]\nEnvironment=NUMBA_CACHE_DIR=\nReadWritePaths=%s/dsp\nPrivateTmp=no\nProtectHome=no\n' "$repository" \
     > /etc/systemd/system/cusemodem.service.d/test.conf
 systemctl daemon-reload
 systemctl start cusemodem.service || { systemctl status cusemodem --no-pager; exit 1; }
