@@ -35,8 +35,12 @@ BLOCK: Final = 160
 UNIT_SAMPLES: Final = 80
 """+FTS and +FRS count in 10 ms (T.31 §8.3.1, §8.3.2)."""
 
-FIRST_DATA_LIMIT: Final = 5 * SAMPLE_RATE_HZ
-"""The host must begin within 5 s of CONNECT (T.31 §8.3.3, §8.3.5)."""
+DATA_LIMIT: Final = 5 * SAMPLE_RATE_HZ
+"""The host must begin within 5 s of CONNECT (T.31 §8.3.3, §8.3.5), and go on within 5 s once what it sent has
+gone out (chosen)."""
+
+GAP_UNIT: Final = SAMPLE_RATE_HZ // 10
+"""+FCL counts in 100 ms (T.31 §8.5.1)."""
 
 HELD_LIMIT: Final = 5 * SAMPLE_RATE_HZ
 """OK after a final frame waits no longer than this for the carrier to go (chosen: a far end that never
@@ -93,6 +97,13 @@ class Class1:
     def room(self) -> int:
         """Bytes of host data wanted now; outside +FTM the whole buffer's worth."""
         return BUFFER if self._burst is None else self._burst.room
+
+    @property
+    def awaits_host(self) -> bool:
+        """It is the host's turn: a command or data is due, and nothing of the last is still on its way."""
+        if self.state is State.FAST_SEND:
+            return not self._data_in_hand
+        return self.state in (State.COMMAND, State.HDLC_SEND, State.DISCARD)
 
     @property
     def has_frames(self) -> bool:
@@ -187,7 +198,7 @@ class Class1:
         """+FTM: turn-on sequence, CONNECT at its start (T.31 §8.3.3), then data."""
         self._listen(None)
         self._out.act(actions.SendFast(code))
-        self._enter(State.FAST_SEND, FIRST_DATA_LIMIT)
+        self._enter(State.FAST_SEND, DATA_LIMIT)
         self._burst = BurstData(MODULATIONS[code].rate_bps)
         return Result.CONNECT
 
@@ -227,13 +238,13 @@ class Class1:
                 self._enter(State.COMMAND)
         elif self._frame is not None:
             n_taken = self._frame.take(data)
-            self._timer = self._inactivity_limit()
+            self._timer = DATA_LIMIT
             if self._frame.ended:
                 self._send_frame(self._frame.frame())
         elif self._burst is not None:
             n_taken = self._burst.take(data)
             if n_taken:
-                self._timer = self._inactivity_limit()
+                self._timer = DATA_LIMIT
             if self._burst.ended:
                 self.state, self._timer = State.FAST_DRAIN, None
                 self._end_drained_burst()
@@ -264,11 +275,6 @@ class Class1:
         self._out.act(actions.EndTransmission())
         self._end_result = Result.ERROR if frame is None else Result.OK
         self._enter(State.HDLC_ENDING)
-
-    def _inactivity_limit(self) -> int | None:
-        """+FIT's seconds; 0 is no limit once the data has begun (T.31 §8.5.3)."""
-        seconds = self._settings.number("+FIT")
-        return seconds * SAMPLE_RATE_HZ if seconds else None
 
     # ------------------------------------------------------------------ common steps
 
@@ -306,16 +312,19 @@ class Class1:
             self._out.act(actions.SendSilence())
 
     def _begin_frame(self) -> None:
-        self._enter(State.HDLC_SEND, FIRST_DATA_LIMIT)
+        self._enter(State.HDLC_SEND, DATA_LIMIT)
         self._frame = FrameData()
 
     def _connect(self) -> None:
         self._enter(State.HDLC_RECEIVE)
         self._report(Result.CONNECT)
 
+    def _stuffed(self, data: bytes) -> bytes:
+        return stuff(data, pairs_as_sub=self._settings.number("+FDD") == 1)
+
     def _deliver(self, frame: events.FrameReceived) -> None:
         """Hand a frame over (CONNECT was said); OK of a final one waits for the end of the carrier."""
-        self._out.data(stuff(frame.data) + END)
+        self._out.data(self._stuffed(frame.data) + END)
         if not frame.fcs_ok:
             self._finish(Result.ERROR)
         elif is_final(frame.data) and self._flags:
@@ -468,14 +477,37 @@ class Class1:
             self._deliver(frame)
 
     def _data_received(self, event: events.DataReceived) -> None:
-        self._out.data(stuff(event.data))
+        self._out.data(self._stuffed(event.data))
 
     def _fast_carrier_lost(self, event: events.CarrierLost) -> None:
-        """End of the burst. What comes next is V.21: listen at once, the host may be slow to ask."""
+        """The end of the burst, unless +FCL lets the carrier come back."""
         if not event.v21:
-            self._out.data(END)
-            self._listen(V21)
-            self._finish(Result.NO_CARRIER)
+            if gap := self._settings.number("+FCL"):
+                self._enter(State.FAST_GAP, gap * GAP_UNIT)
+            else:
+                self._end_burst()
+
+    def _gap_over(self, _event: events.Trained) -> None:
+        """The carrier is back, within the same burst: data goes on without another CONNECT."""
+        self._enter(State.FAST_RECEIVE)
+
+    def _gap_filled(self, event: events.DataReceived) -> None:
+        self._enter(State.FAST_RECEIVE)
+        self._data_received(event)
+
+    def _gap_too_long(self, _event: Timeout) -> None:
+        self._end_burst()
+
+    def _gap_was_the_end(self, event: events.FlagsDetected | events.FrameReceived) -> None:
+        """V.21 instead: the burst is over, and what comes is for the next +FRH=3."""
+        self._end_burst()
+        self.event(event)
+
+    def _end_burst(self) -> None:
+        """What comes next is V.21: listen at once, the host may be slow to ask."""
+        self._out.data(END)
+        self._listen(V21)
+        self._finish(Result.NO_CARRIER)
 
 
 Handler = Callable[[Class1, Any], None]
@@ -540,6 +572,15 @@ TRANSITIONS: Final[Mapping[State, Mapping[type, Handler]]] = {
         events.DataReceived: Class1._data_received,
         events.CarrierLost: Class1._fast_carrier_lost,
         events.CallEnded: Class1._hung_up_on_receiver,
+        Abort: Class1._data_aborted,
+    },
+    State.FAST_GAP: {
+        events.Trained: Class1._gap_over,
+        events.DataReceived: Class1._gap_filled,
+        events.FlagsDetected: Class1._gap_was_the_end,
+        events.FrameReceived: Class1._gap_was_the_end,
+        events.CallEnded: Class1._hung_up_on_receiver,
+        Timeout: Class1._gap_too_long,
         Abort: Class1._data_aborted,
     },
     State.DISCARD: {events.CallEnded: Class1._call_ended},

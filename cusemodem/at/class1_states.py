@@ -40,6 +40,8 @@ class State(Enum):
     "+FRM: no training yet"
     FAST_RECEIVE = auto()
     "+FRM: data flows"
+    FAST_GAP = auto()
+    "+FRM: the carrier has gone, +FCL lets it come back"
     DISCARD = auto()
     "sending was cut short: the host's data is swallowed up to its end"
 
@@ -69,6 +71,7 @@ HOST_MODES: Final = {
     State.HDLC_HELD: HostMode.ABORT,
     State.FAST_AWAIT: HostMode.ABORT,
     State.FAST_RECEIVE: HostMode.ABORT,
+    State.FAST_GAP: HostMode.ABORT,
     State.DISCARD: HostMode.DATA,
 }
 

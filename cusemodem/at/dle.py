@@ -1,7 +1,7 @@
 """DLE stuffing of the data between host and modem (T.31 §8.3.1).
 
-Towards the host every DLE is doubled. From the host: DLE DLE is one DLE, DLE SUB two, DLE ETX the end;
-any other pair is ignored.
+Towards the host every DLE is doubled, or with +FDD=1 two in a row become DLE SUB. From the host: DLE DLE is
+one DLE, DLE SUB two, DLE ETX the end; any other pair is ignored.
 """
 
 from __future__ import annotations
@@ -18,9 +18,18 @@ END: Final = bytes((DLE, ETX))
 _DLE: Final = bytes((DLE,))
 
 
-def stuff(data: bytes) -> bytes:
-    """`data` with every DLE doubled; without the DLE ETX that ends it."""
-    return data.replace(_DLE, _DLE + _DLE)
+def stuff(data: bytes, *, pairs_as_sub: bool = False) -> bytes:
+    """`data` with every DLE doubled, without the DLE ETX that ends it.
+
+    `pairs_as_sub` (+FDD=1): two DLEs in a row become DLE SUB, so that data of nothing but DLEs does not grow.
+
+    >>> stuff(bytes((DLE, DLE, DLE, 1)), pairs_as_sub=True).hex(" ")
+    '10 1a 10 10 01'
+    """
+    if not pairs_as_sub:
+        return data.replace(_DLE, _DLE + _DLE)
+    singles = [part.replace(_DLE, _DLE + _DLE) for part in data.split(_DLE + _DLE)]
+    return bytes((DLE, SUB)).join(singles)
 
 
 class Unstuffer:

@@ -23,13 +23,14 @@ from cusemodem.at import events
 from cusemodem.at.actions import Action
 from cusemodem.at.call_control import AbortCommand, CallControl, CallCounters, CallState, HangUpCommand
 from cusemodem.at.caller_id import sanitise
-from cusemodem.at.class1 import Class1, Counters
-from cusemodem.at.class1_states import Abort, HostMode, State
+from cusemodem.at.class1 import BLOCK, Class1, Counters
+from cusemodem.at.class1_states import Abort, HostMode, State, Timeout
 from cusemodem.at.command_context import Context
 from cusemodem.at.command_line import CommandLine, Line
 from cusemodem.at.commands import CHAINABLE, execute
 from cusemodem.at.commands_basic import reset
 from cusemodem.at.grammar import Command, parse
+from cusemodem.at.host_data import SAMPLE_RATE_HZ
 from cusemodem.at.identity import CUSEMODEM, Identity
 from cusemodem.at.outbox import Outbox
 from cusemodem.at.results import Result
@@ -84,6 +85,7 @@ class Engine:
         self._line_just_ended = False
         self._output_taken = False
         self._abort_unsaid = False
+        self._host_idle_samples = 0
         self._n_commands = self._n_errors = self._n_too_long = self._n_dropped = 0
 
     # ------------------------------------------------------------------ in
@@ -97,6 +99,7 @@ class Engine:
         """Take what the host program wrote."""
         free = MAX_KEPT - len(self._input)
         self._n_dropped += max(0, len(data) - free)
+        self._host_idle_samples = 0
         self._input += data[:free]
         self._consume()
 
@@ -121,6 +124,23 @@ class Engine:
         self._calls.tick()
         if self._input:
             self._consume()
+        self._watch_host()
+
+    def _watch_host(self) -> None:
+        """+FIT (T.31 §8.5.3): a host that does not take its turn on a call for so long has died: hang up."""
+        limit = self._settings.number("+FIT") * SAMPLE_RATE_HZ
+        if limit == 0 or not (self._calls.is_up and self._class1.awaits_host):
+            self._host_idle_samples = 0
+            return
+        self._host_idle_samples += BLOCK
+        if self._host_idle_samples >= limit:
+            self._host_idle_samples = 0
+            self._forget_host()
+            if self._class1.state is not State.COMMAND:
+                self._class1.event(Timeout())
+            self._calls.command(HangUpCommand())
+            if self._settings.number("+FIT", 1) == 0:
+                self._settings.fax_class = "0"
 
     def dtr_raised(self) -> None:
         """The host program raised DTR (it opened the port)."""

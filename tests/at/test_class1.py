@@ -257,17 +257,47 @@ def test_inactivity_counts_from_the_end_of_what_the_line_has(line: FakeLine) -> 
     assert line.until(ERROR, within_s=20) == 5.0
 
 
-def test_fit_sets_the_inactivity_time(line: FakeLine) -> None:
-    line.host(b"AT+FIT=2,0\r")
-    line.host(b"AT+FTM=96\r")
-    line.host(b"\0")
-    assert 1.9 <= line.until(ERROR, within_s=6) <= 2.1
-    line.host(b"AT+FIT=0,0\r")
-    line.host(b"AT+FTM=96\r")
-    line.host(b"\0")
-    assert line.run(60) == b""
-    line.host(END)
-    line.until(OK, within_s=1)
+@pytest.mark.parametrize(("action", "fax_class"), [(0, b"0"), (1, b"1")])
+@pytest.mark.parametrize("waits_for", ["command", "frame", "data"])
+def test_fit_hangs_up_on_a_host_that_has_died(
+    line: FakeLine, action: int, fax_class: bytes, waits_for: str
+) -> None:
+    """T.31 §8.5.3: action 0 goes back to class 0 as well."""
+    line.host(b"AT+FIT=2,%d\r" % action)
+    said = b""
+    if waits_for == "frame":
+        line.host(b"AT+FTH=3\r")
+        said = ERROR
+    elif waits_for == "data":
+        line.host(b"AT+FTM=96\r\0")
+        said = ERROR
+    line.take_log()
+    assert line.run(1.9) == b""
+    assert line.run(0.2) == said
+    assert a.HangUp() in line.take_log()
+    assert not line.engine.off_hook
+    assert line.host(b"AT+FCLASS?\r") == b"\r\n" + fax_class + b"\r\n" + OK
+
+
+def test_fit_does_not_count_while_the_modem_is_at_work(line: FakeLine) -> None:
+    line.host(b"AT+FIT=1\r")
+    line.host(b"AT+FRH=3\r")
+    assert line.run(30) == b""  # waiting for the far end is no fault of the host's
+    assert line.host(b"\x18") == OK
+    for _ in range(5):
+        line.run(0.9)
+        assert line.host(b"AT\r") == OK
+    line.host(b"AT+FTM=24\r" + bytes(1500))
+    line.read_rate = 4096
+    assert line.run(4.9) == b""  # five seconds' worth is on its way out
+    assert line.engine.off_hook
+
+
+def test_without_fit_a_silent_host_is_left_alone(line: FakeLine) -> None:
+    line.run(3600)
+    assert line.engine.off_hook
+    line.host(b"AT+FTM=96\r\0")
+    assert 4.9 <= line.until(ERROR, within_s=6) <= 5.1
 
 
 @pytest.mark.parametrize("code", [144, 147, 3, 0, 25])
@@ -564,3 +594,46 @@ def test_an_a_that_begins_no_command_is_an_abort_like_any_other(line: FakeLine) 
     assert line.host(b"A") == b""
     assert line.host(b"x") == OK
     assert line.host(b"\rAT\r") == OK
+
+
+# ---------------------------------------------------------------------- +FDD, +FCL
+
+
+def test_fdd_writes_pairs_of_dle_as_dle_sub(line: FakeLine) -> None:
+    line.host(b"AT+FDD=1\r")
+    receive_fast(line)
+    assert line.far(e.DataReceived(b"\x10\x10\x10a\x10")) == b"\x10\x1a\x10\x10a\x10\x10"
+    line.far(e.CarrierLost(False))
+    line.host(b"AT+FDD=0\r")
+    receive_fast(line)
+    assert line.far(e.DataReceived(b"\x10\x10")) == b"\x10\x10\x10\x10"
+
+
+def receive_fast(line: FakeLine) -> None:
+    assert line.host(b"AT+FRM=96\r") == b""
+    assert line.far(e.Trained()) == CONNECT
+
+
+def test_fcl_lets_the_carrier_come_back(line: FakeLine) -> None:
+    line.host(b"AT+FCL=5\r")
+    receive_fast(line)
+    assert line.far(e.DataReceived(b"one"), e.CarrierLost(False)) == b"one"
+    assert line.run(0.4) == b""
+    assert line.far(e.Trained(), e.DataReceived(b"two"), e.CarrierLost(False)) == b"two"
+    assert line.run(0.4) == b""
+    assert line.far(e.DataReceived(b"three"), e.CarrierLost(False)) == b"three"
+    assert line.until(END + NO_CARRIER, within_s=1) in (0.5, 0.52)
+
+
+def test_fcl_gap_ends_with_v21_and_the_frame_is_kept(line: FakeLine) -> None:
+    line.host(b"AT+FCL=255\r")
+    receive_fast(line)
+    frame = b"\xff\x13\x40ab"
+    assert line.far(e.CarrierLost(False)) == b""
+    assert line.far(e.FlagsDetected()) == END + NO_CARRIER
+    line.far(e.FrameReceived(frame, True), e.CarrierLost(True))
+    assert line.host(b"AT+FRH=3\r") == CONNECT + frame + END + OK
+
+    receive_fast(line)
+    assert line.far(e.CarrierLost(False)) == b""
+    assert line.host(b"\x18") == END + OK

@@ -116,7 +116,7 @@ def test_refused(engine: Engine, body: str) -> None:
         ("+FAR=?", "(0,1)"),
         ("+FCL=?", "(0-255)"),
         ("+FDD=?", "(0,1)"),
-        ("+FIT?", "5,0"),
+        ("+FIT?", "0,0"),
         ("+FIT=?", "(0-255),(0,1)"),
         ("+FLO=?", "(0-2)"),
         ("+VCID?", "0"),
@@ -202,7 +202,7 @@ def test_reset_restores_everything(engine: Engine, body: str) -> None:
         ("+FCLASS?", "0"),
         ("+FAR?", "0"),
         ("+VCID?", "0"),
-        ("+FIT?", "5,0"),
+        ("+FIT?", "0,0"),
         ("S0?", "000"),
     ):
         assert info(answer) in ask(engine, question)

@@ -40,6 +40,7 @@ WORDS = [
     b"AT+FRS=3\r",
     b"AT+FTS=0;+FRS=0\r",
     b"AT+FAR=1;+FIT=1,0\r",
+    b"AT+FCL=3;+FDD=1\r",
     b'AT+VSID="Joe","1";+VSID?\r',
     b"ATS3=65S5=66\r",
     b"ATI0I3&V\r",
@@ -155,7 +156,7 @@ TO_A_CALL: list[list[object]] = [
     ],
     [
         ("gone", 0),
-        b"\rAT&F+FCLASS=1.0;+FAR=1\r",
+        b"\rAT&F+FCLASS=1.0;+FAR=1;+FCL=3\r",
         ("tick", 260),
         b"ATD1\r",
         events.CallAnswered(),

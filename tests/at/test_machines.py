@@ -86,6 +86,15 @@ EXPECTED: dict[State, dict[type, tuple[str, State]]] = {
         events.CallEnded: (f"{END} {NC}", State.COMMAND),
         Abort: (f"{END} {OK}", State.COMMAND),
     },
+    State.FAST_GAP: {
+        events.Trained: ("", State.FAST_RECEIVE),
+        events.DataReceived: ("data", State.FAST_RECEIVE),
+        events.FlagsDetected: (f"{END} {NC}", State.COMMAND),
+        events.FrameReceived: (f"{END} {NC}", State.COMMAND),
+        events.CallEnded: (f"{END} {NC}", State.COMMAND),
+        Timeout: (f"{END} {NC}", State.COMMAND),
+        Abort: (f"{END} {OK}", State.COMMAND),
+    },
     State.DISCARD: {},
 }
 
@@ -113,6 +122,7 @@ def at_state(state: State) -> Engine:
         State.HDLC_HELD: [b"AT+FRH=3\r", events.FrameReceived(final[:-2], True)],
         State.FAST_AWAIT: [b"AT+FRM=96\r"],
         State.FAST_RECEIVE: [b"AT+FRM=96\r", events.Trained()],
+        State.FAST_GAP: [b"AT+FCL=5;+FRM=96\r", events.Trained(), events.CarrierLost(False)],
         State.DISCARD: [b"AT+FTM=96\r", events.CallEnded()],
     }
     for way in roads[state]:
