@@ -42,6 +42,7 @@ from dsp.line_model import (
     Shape,
     Slip,
     codecs,
+    signal_level_dbm0,
 )
 
 LEVEL_DBM0 = -14.0
@@ -115,8 +116,10 @@ EVENTS = tuple(_events())
 
 def through(modem: Modem, case: Case, audio: Audio, seed: int) -> tuple[Audio, NDArray[np.bool_]]:
     """What is heard at the far end, and which of its packets are stand-ins."""
-    noise = Noise(case.level_dbm0 - modem.goal_db - MARGIN_DB, idle_dbm0=None)
     gain: list[Impairment] = [] if case.level_dbm0 == LEVEL_DBM0 else [Gain(case.level_dbm0 - LEVEL_DBM0)]
+    # A line shape weakens the signal: what counts is its level where the noise comes to it.
+    level_dbm0 = signal_level_dbm0(Line([*gain, *case.before()], seed).run(audio[: 8 * 8000]))
+    noise = Noise(level_dbm0 - modem.goal_db - MARGIN_DB, idle_dbm0=None)
     line = Line([Idle(0.2, 0.2), *gain, *case.before(), noise, *case.after()], seed)
     return line.run(audio), line.lost
 
