@@ -42,10 +42,9 @@ class Control:
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._window_size = bytes(8)
-        self._serial_flags = 0
-        self._close_delay = 50
-        self._closing_wait = 3000
+        self.window_size = bytes(8)
+        # of struct serial_struct: flags, close_delay, closing_wait
+        self.serial = (0, 50, 3000)
         self._now: dict[str, Callable[[int, bytes], Outcome]] = {
             "TCGETS": lambda _argument, _data: Outcome(data=terminal.settings.pack()),
             "TCGETS2": lambda _argument, _data: Outcome(data=terminal.settings.pack2()),
@@ -70,7 +69,7 @@ class Control:
             "TIOCSSOFTCAR": self._set_soft_carrier,
             "TIOCGSERIAL": lambda _argument, _data: self._serial(),
             "TIOCSSERIAL": self._set_serial,
-            "TIOCGWINSZ": lambda _argument, _data: Outcome(data=self._window_size),
+            "TIOCGWINSZ": lambda _argument, _data: Outcome(data=self.window_size),
             "TIOCSWINSZ": self._set_window_size,
             "TIOCGETD": lambda _argument, _data: _int(_N_TTY),
             "TIOCSETD": lambda _argument, data: _DONE if _word(data) == _N_TTY else _INVALID,
@@ -158,17 +157,17 @@ class Control:
         )
 
     def _serial(self) -> Outcome:
-        fields = (*(0, 0, 0, 0), self._serial_flags, *(0, 0, _BAUD_BASE), self._close_delay)
-        return Outcome(data=_SERIAL.pack(*fields, 0, 0, self._closing_wait, 0, 0, 0, 0, 0))
+        flags, close_delay, closing_wait = self.serial
+        fields = (*(0, 0, 0, 0), flags, *(0, 0, _BAUD_BASE), close_delay)
+        return Outcome(data=_SERIAL.pack(*fields, 0, 0, closing_wait, 0, 0, 0, 0, 0))
 
     def _set_serial(self, _argument: int, data: bytes) -> Outcome:
         fields = _SERIAL.unpack(data)
-        self._serial_flags = fields[4] & ~_ASYNC_SPD_MASK
-        self._close_delay, self._closing_wait = fields[8], fields[11]
+        self.serial = (fields[4] & ~_ASYNC_SPD_MASK, fields[8], fields[11])
         return _DONE
 
     def _set_window_size(self, _argument: int, data: bytes) -> Outcome:
-        self._window_size = data
+        self.window_size = data
         return _DONE
 
 

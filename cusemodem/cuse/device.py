@@ -7,9 +7,8 @@ give.
 from __future__ import annotations
 
 import errno
+import logging
 import os
-import re
-import select
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,21 +17,20 @@ import trio
 
 from cusemodem.cuse import messages
 from cusemodem.cuse.errors import DeviceError
-from cusemodem.cuse.messages import IN_HEADER, TRANSFER_IN, BadMessageError, Init
+from cusemodem.cuse.messages import IN_HEADER, TRANSFER_IN
+from cusemodem.cuse.node import MAX_TRANSFER, is_dead, make_device, node_name, node_path
+from cusemodem.cuse.numbers import DEFAULT_MAJOR
 from cusemodem.cuse.one_task import one_task
 from cusemodem.cuse.port import Port
+from cusemodem.cuse.record import Record
 from cusemodem.cuse.requests import Channel
+from cusemodem.cuse.state import BadStateError, PortState
+from cusemodem.cuse.store import Descriptors, Place, Store
 
-CUSE_PATH = Path("/dev/cuse")
-DEVICE_DIRECTORY = Path("/dev")
-# Data of one request; the kernel splits larger reads and writes.
-MAX_TRANSFER = 65536
 # Requests served before the other tasks of the process get their turn.
 MAX_BATCH = 32
-HANDSHAKE_TIMEOUT_S = 5.0
-MAX_NAME = 64
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
+_log = logging.getLogger("cusemodem.device")
 
 
 class CuseDevice:
@@ -40,12 +38,24 @@ class CuseDevice:
 
     kind = "cuse"
 
-    def __init__(self, descriptor: int, path: str, port: Port, on_activity: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        path: str,
+        port: Port,
+        on_activity: Callable[[], None],
+        record: Record | None = None,
+    ) -> None:
         self.path = path
         self.port = port
+        self.keep = False
+        """Leave the device to a successor at the end, if there is a store for it."""
+        self.resumed = False
+        """Taken over from a predecessor, node, owner, mode and all."""
         self._descriptor = descriptor
         self._on_activity = on_activity
-        self._channel = Channel(port)
+        self._channel = Channel(port, node_name(path), record)
+        self._n_unknown_ioctls = 0
         self._buffer = bytearray(MAX_TRANSFER + IN_HEADER.size + TRANSFER_IN.size)
         self._view = memoryview(self._buffer)
         # Around the wait for requests; its deadline is the port's next timer.
@@ -80,12 +90,33 @@ class CuseDevice:
         if self._sleep is not None:
             self._sleep.deadline = self._deadline()
 
+    def resume(self, state: PortState) -> None:
+        """Go on where a predecessor left; before :meth:`serve`."""
+        self.resumed = True
+        self._channel.resume(state, self._is_waiting, trio.current_time())
+        _log.info(
+            "%s: taken over with %d open files; %d calls go on",
+            self.path,
+            self.port.open_count,
+            self._channel.n_waiting,
+        )
+
+    def _is_waiting(self, unique: int) -> bool:
+        """Whether the kernel waits for our answer to a request."""
+        try:
+            os.write(self._descriptor, messages.requeue_interrupt(unique))
+        except OSError as error:
+            return error.errno == errno.EINVAL
+        return True
+
     def _service(self) -> None:
         self._channel.service(trio.current_time())
         self._send()
 
     async def serve(self) -> None:
         """Answer the kernel until cancelled. Raises :class:`DeviceError` when it takes the device away."""
+        if self.resumed:
+            self._settle(host_acted=True)
         while True:
             with trio.CancelScope(deadline=self._deadline()) as self._sleep:
                 await trio.lowlevel.wait_readable(self._descriptor)
@@ -101,7 +132,15 @@ class CuseDevice:
             # A clock reading each: the host may run between two requests, and counts time from there.
             channel.receive(self._view[:size], trio.current_time())
             self._send()
+        if len(self.port.unknown_ioctls) > self._n_unknown_ioctls:
+            self._log_unknown_ioctls()
         self._settle(host_acted=True)
+
+    def _log_unknown_ioctls(self) -> None:
+        new = list(self.port.unknown_ioctls)[self._n_unknown_ioctls :]
+        self._n_unknown_ioctls += len(new)
+        for number in new:
+            _log.info("%s: a program tried ioctl 0x%X, which this port does not have", self.path, number)
 
     def _deadline(self) -> float:
         due = self._channel.next_timer()
@@ -132,17 +171,7 @@ class CuseDevice:
                 # ENOENT: the caller is gone. ENODEV: so is the device; the next read says so.
                 if error.errno not in (errno.ENOENT, errno.ENODEV):
                     raise
-
-
-def node_name(path: str) -> str:
-    """NAME of ``/dev/NAME`` or ``NAME``. Raises :class:`DeviceError` for what should not be a node's name."""
-    name = path.removeprefix(f"{DEVICE_DIRECTORY}/")
-    if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
-        raise DeviceError(
-            f"{path!r} cannot be a device name: write /dev/ and up to {MAX_NAME} letters, digits and _ . + - "
-            "(such as /dev/ttyIAX0)"
-        )
-    return name
+        self._channel.sent()
 
 
 @asynccontextmanager
@@ -151,91 +180,81 @@ async def open_cuse(
     port: Port,
     on_activity: Callable[[], None],
     *,
-    number: tuple[int, int] = (0, 0),
+    major: int = DEFAULT_MAJOR,
+    store: Store | None = None,
 ) -> AsyncIterator[CuseDevice]:
     """Make the character device ``/dev/NAME`` and serve it with ``port`` inside the ``async with`` block.
 
     ``on_activity`` is called, in the trio thread and without a task switch, after each batch of the kernel's
     requests: take the port's output and events, put its input; what it did is sent at once, without a
-    ``flush()`` of its own. ``number`` is the (major, minor) wanted, major 0 for one of the kernel's choice.
+    ``flush()`` of its own. ``major`` is the device number that all modems share, each with a minor number of
+    its own; 0 for a whole major of the kernel's choice.
+
+    With a ``store`` the device outlives us: a device that a predecessor left there is taken over, its open
+    files and all, and ours is left there when the block ends by an error, or ``device.keep`` is set.
 
     Raises :class:`DeviceError` when the device cannot be made, or is taken away later.
     """
     node = node_name(name)
-    path = DEVICE_DIRECTORY / node
-    if path.exists() or path.is_symlink():
-        raise DeviceError(
-            f"{path} exists already: stop the program that made it, or choose another device name"
+    path = node_path(node)
+    if store is None:
+        descriptor = await make_device(node, path, major)
+        try:
+            device = CuseDevice(descriptor, str(path), port, on_activity)
+            async with one_task(device.serve):
+                yield device
+        finally:
+            os.close(descriptor)
+        return
+    async with store.serve(node) as place:
+        descriptors, state = await _take(place, path)
+        try:
+            if descriptors is None:
+                descriptors = Descriptors(await make_device(node, path, major), Record.create())
+            await place.keep(descriptors)
+            record = Record(descriptors.record)
+            device = CuseDevice(descriptors.channel, str(path), port, on_activity, record)
+            if state is not None:
+                device.resume(state)
+            try:
+                async with one_task(device.serve):
+                    yield device
+            except trio.Cancelled:
+                raise
+            except Exception:
+                # Whoever tries again finds its open files alive; but for a device that is no more.
+                device.keep = not is_dead(descriptors.channel)
+                raise
+            finally:
+                record.close()
+                if not device.keep:
+                    with trio.CancelScope(shield=True):
+                        await place.release()
+        finally:
+            if descriptors is not None:
+                descriptors.close()
+
+
+async def _take(place: Place, path: Path) -> tuple[Descriptors | None, PortState | None]:
+    """What a predecessor left, if it is any good."""
+    kept = place.kept
+    if kept is None:
+        return None, None
+    if not is_dead(kept.channel):
+        try:
+            record = Record(kept.record)
+            try:
+                state = record.state()
+            finally:
+                record.close()
+            if state is not None:
+                return kept, state
+            reason = "it was never served"
+        except BadStateError as error:
+            reason = str(error)
+        _log.warning(
+            "%s: cannot take over from the modem before (%s): programs have to reopen it", path, reason
         )
-    descriptor = _open_channel(path)
-    try:
-        await _shake_hands(descriptor, node, path, number)
-        _require_node(path)
-        device = CuseDevice(descriptor, str(path), port, on_activity)
-        async with one_task(device.serve):
-            yield device
-    finally:
-        os.close(descriptor)
-
-
-def _open_channel(path: Path) -> int:
-    try:
-        return os.open(CUSE_PATH, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        match error.errno:
-            case errno.ENOENT | errno.ENODEV | errno.ENXIO:
-                reason = (
-                    f"this kernel offers no {CUSE_PATH}: load its module with 'modprobe cuse', "
-                    "or use a pty instead of a device"
-                )
-            case errno.EACCES | errno.EPERM:
-                reason = (
-                    f"no permission to open {CUSE_PATH}: run as root, or give {CUSE_PATH} to a group "
-                    "of the modem's user"
-                )
-            case _:
-                reason = f"cannot open {CUSE_PATH}: {error.strerror}"
-        raise DeviceError(f"{path}: {reason}") from error
-
-
-async def _shake_hands(descriptor: int, node: str, path: Path, number: tuple[int, int]) -> None:
-    """Answer the kernel's greeting, after which the node is there."""
-    try:
-        with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
-            await trio.lowlevel.wait_readable(descriptor)
-        greeting = messages.parse_request(os.read(descriptor, MAX_TRANSFER))
-    except (OSError, BadMessageError) as error:
-        raise DeviceError(
-            f"{path}: {CUSE_PATH} gave no greeting ({error}); is it the kernel's own?"
-        ) from error
-    if not isinstance(greeting, Init):
-        raise DeviceError(f"{path}: {CUSE_PATH} did not begin with its greeting; is it the kernel's own?")
-    if greeting.major != messages.PROTOCOL_MAJOR or greeting.minor < messages.PROTOCOL_MINOR_MIN:
-        raise DeviceError(
-            f"{path}: this kernel speaks CUSE {greeting.major}.{greeting.minor}; {messages.PROTOCOL_MAJOR}."
-            f"{messages.PROTOCOL_MINOR_MIN} or later is needed (Linux 3.16)"
-        )
-    kernel_name = node.replace("/", "!")
-    try:
-        os.write(descriptor, messages.init_reply(greeting, kernel_name, MAX_TRANSFER, number))
-    except OSError as error:
-        raise DeviceError(f"{path}: the kernel refused the device: {error.strerror}") from error
-    if _is_dead(descriptor):
-        major, minor = number
-        taken = f"the name, or the number {major}:{minor}," if major else "the name"
-        raise DeviceError(f"{path}: the kernel refused the device: {taken} is in use by another one")
-
-
-def _require_node(path: Path) -> None:
-    if not path.exists():
-        raise DeviceError(
-            f"{path}: the kernel made the device, but {DEVICE_DIRECTORY} does not show it: "
-            "mount devtmpfs there (in a container, share the machine's)"
-        )
-
-
-def _is_dead(descriptor: int) -> bool:
-    """Whether the kernel has closed the channel, its only way to show that it refused the device."""
-    poller = select.poll()
-    poller.register(descriptor, 0)
-    return bool(poller.poll(0))
+    kept.close()
+    await place.release()
+    return None, None

@@ -20,6 +20,7 @@ INTERRUPT  36    ``INTERRUPT_IN``                 none of its own
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
@@ -67,6 +68,8 @@ UNRESTRICTED_IOCTL = 1 << 0
 IOCTL_RETRY = 1 << 2
 IOCTL_32_BIT = 1 << 0 | 1 << 3
 POLL_SCHEDULE_NOTIFY = 1 << 0
+# In the number of an INTERRUPT, which is else that of its target (Linux 4.20).
+INTERRUPT_BIT = 1 << 0
 NOTIFY_POLL = 1
 
 # The whole range the kernel accepts in a reply: -511 .. -1.
@@ -271,6 +274,15 @@ def error_reply(unique: int, error: int) -> bytes:
     """Refuse a request with a positive errno, 1..511."""
     assert 0 < error <= LARGEST_ERRNO
     return OUT_HEADER.pack(OUT_HEADER.size, -error, unique)
+
+
+def requeue_interrupt(unique: int) -> bytes:
+    """Have a signal that is pending for the caller of request ``unique`` told once more.
+
+    The kernel refuses it with ENOENT when the request is not (or no longer) with us, with EINVAL when it is
+    and no signal is pending: the one way to ask whether a request is unanswered (Linux 4.20).
+    """
+    return OUT_HEADER.pack(OUT_HEADER.size, -errno.EAGAIN, unique | INTERRUPT_BIT)
 
 
 def empty_reply(unique: int) -> bytes:

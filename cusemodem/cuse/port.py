@@ -206,6 +206,14 @@ class Port:
         lost, self._carrier_lost = self._carrier_lost, False
         return lost
 
+    def resume(self, lines: int, line_changes: dict[int, int], n_to_host: int, n_to_modem: int) -> None:
+        """Lines and counts as a predecessor left them; the modem is told of DTR if it is on."""
+        self.lines.state = lines
+        self.lines.changes.update(line_changes)
+        self.counts["bytes_to_host"], self.counts["bytes_to_modem"] = n_to_host, n_to_modem
+        if self.dtr:
+            self._events.append(DtrRaised())
+
     def file_opened(self) -> None:
         """One more open file."""
         self.counts["opens"] += 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 from cusemodem.cuse import messages
 from cusemodem.cuse.ioctls import IOCTLS
 from cusemodem.cuse.messages import (
+    INTERRUPT_BIT,
     BadMessageError,
     Init,
     Interrupt,
@@ -16,15 +18,21 @@ from cusemodem.cuse.messages import (
     Poll,
     Read,
     Release,
+    Request,
     Unsupported,
     Write,
 )
 from cusemodem.cuse.port import Port
+from cusemodem.cuse.record import Record
+from cusemodem.cuse.state import PortState
 from cusemodem.cuse.terminal import Terminal
 from cusemodem.cuse.waits import Outcome
 
 # Different unknown ioctl numbers that are counted one by one; a caller can make up four billion.
 UNKNOWN_IOCTLS_KEPT = 64
+# How far behind the last request that a predecessor noted its unnoted one is looked for. Numbers in between
+# belong to calls that ended before it read them; those that are no request's yet are refused by the kernel.
+UNSEEN = 64
 
 
 class Channel:
@@ -35,12 +43,16 @@ class Channel:
     and refused.
     """
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, name: str = "", record: Record | None = None) -> None:
+        """``record`` is kept up to date for a successor, under the device's ``name``."""
         self.port = port
         self.terminal = Terminal(port)
+        self._name = name
+        self._record = record
+        self._saved: tuple[object, ...] = ()
         # Requests that the terminal has not answered yet, by their unique.
         self._calls: dict[int, Open | Read | Write | Ioctl] = {}
-        self._wake_keys: dict[int, int] = {}
+        self._answered: list[int] = []
         self._replies: list[bytes] = []
 
     @property
@@ -57,6 +69,14 @@ class Channel:
             if error.unique and error.unique not in self._calls:
                 self._replies.append(messages.error_reply(error.unique, errno.EIO))
             return
+        if self._record is not None and not request.unique & INTERRUPT_BIT:
+            self._record.last_read = request.unique
+        self._serve(request, now)
+        self._collect()
+        if self._record is not None and request.unique in self._calls:
+            self._record.begin(request.unique, message)
+
+    def _serve(self, request: Request, now: float) -> None:
         terminal = self.terminal
         match request:
             case Read(unique, handle, offset, size, flags):
@@ -70,32 +90,31 @@ class Channel:
                 if self._begin(unique, request):
                     terminal.write(unique, handle, data, bool(flags & os.O_NONBLOCK), now)
             case Poll(unique, handle, wake_key, schedule_notify, events):
-                self._wake_keys[handle] = wake_key
-                ready = terminal.poll(handle, events, schedule_notify)
+                ready = terminal.poll(handle, events, schedule_notify, wake_key)
                 self._replies.append(messages.poll_reply(unique, ready))
             case Ioctl():
                 self._ioctl(request, now)
             case Interrupt(_, target):
-                # Unknown targets are normal: answered before the signal was seen.
-                terminal.interrupt(target, now)
+                # An unknown target is one that was answered before the signal was seen: then the kernel
+                # ignores what we say. Or a predecessor died with it in hand: then this alone frees the
+                # caller, even for SIGKILL.
+                if not terminal.interrupt(target, now) and target:
+                    self._replies.append(messages.error_reply(target, errno.EINTR))
             case Open(unique, flags, uid, _):
                 if self._begin(unique, request):
                     terminal.open(unique, flags, uid, now)
             case Release(unique, handle):
                 # Answer first: close(2) cannot be interrupted.
                 self._replies.append(messages.empty_reply(unique))
-                self._wake_keys.pop(handle, None)
                 terminal.release(handle, now)
             case Init(unique) | Unsupported(unique):
                 self._replies.append(messages.error_reply(unique, errno.ENOSYS))
-        self._collect()
 
     def service(self, now: float) -> None:
         """The modem changed something, or :meth:`next_timer` has come."""
         self.terminal.service(now)
         self._collect()
-        for handle in self.terminal.wakeups():
-            self._replies.append(messages.poll_wakeup(self._wake_keys[handle]))
+        self._replies += [messages.poll_wakeup(key) for key in self.terminal.wakeups()]
 
     def next_timer(self) -> float | None:
         """When :meth:`service` is due at the latest."""
@@ -104,7 +123,61 @@ class Channel:
     def replies(self) -> list[bytes]:
         """Messages to write to the descriptor, each in one write, in order."""
         replies, self._replies = self._replies, []
+        if self._record is not None:
+            # Before the host can know of a change, a successor must.
+            remarkable = self.terminal.remarkable()
+            if remarkable != self._saved:
+                self._record.save(self.terminal.state(self._name))
+                self._saved = remarkable
         return replies
+
+    def sent(self) -> None:
+        """The replies are with the kernel: a successor need not answer them."""
+        if self._record is not None and self._answered:
+            for unique in self._answered:
+                self._record.end(unique)
+            self._answered.clear()
+
+    def resume(self, state: PortState, is_waiting: Callable[[int], bool], now: float) -> None:
+        """Take over from a predecessor, which may have been killed between any two instructions.
+
+        Its unanswered calls go on, but for writes: their bytes went to a modem that is no more, so they are
+        done, and lost, as on a cable whose modem loses power. Every sleeper in poll is woken to ask again.
+        ``is_waiting`` asks the kernel whether the request of a number is really unanswered.
+        """
+        assert self._record is not None
+        last_read, unanswered = self._record.last_read, self._record.unanswered()
+        opening = {file.opened_by: file.number for file in state.files if is_waiting(file.opened_by)}
+        waits_for_carrier = opening.keys() & unanswered.keys()
+        self.terminal.resume(state, waits_for_carrier)
+        for unique, number in opening.items():
+            if unique in waits_for_carrier:
+                self._calls[unique] = Open(unique, 0, 0, 0)
+            else:
+                self._replies.append(messages.open_reply(unique, number))
+        for unique, message in unanswered.items():
+            if unique not in opening:
+                if is_waiting(unique):
+                    self._resume_call(unique, message, now)
+                else:
+                    self._answered.append(unique)
+        self.terminal.power_cycled(now)
+        self._collect()
+        self._replies += [messages.poll_wakeup(key) for key in self.terminal.all_wake_keys()]
+        # The last request may not have been answered, the one behind it read and never seen.
+        for unique in range(last_read, last_read + 2 * UNSEEN, 2):
+            if unique and unique not in self._calls:
+                self._replies.append(messages.error_reply(unique, errno.EINTR))
+
+    def _resume_call(self, unique: int, message: bytes, now: float) -> None:
+        opcode = messages.IN_HEADER.unpack_from(message)[1]
+        if opcode == messages.Opcode.WRITE:
+            _, _, size, *_ = messages.TRANSFER_IN.unpack_from(message, messages.IN_HEADER.size)
+            self._replies.append(messages.write_reply(unique, size))
+            self._answered.append(unique)
+        else:
+            self._serve(messages.parse_request(message), now)
+            self._collect()
 
     def _begin(self, unique: int, request: Open | Read | Write | Ioctl) -> bool:
         """Remember a call until its outcome; a number that is still in use is refused without an answer."""
@@ -142,6 +215,8 @@ class Channel:
     def _collect(self) -> None:
         for unique, outcome in self.terminal.outcomes():
             self._replies.append(_reply(self._calls.pop(unique), outcome))
+            if self._record is not None:
+                self._answered.append(unique)
 
 
 def _reply(request: Open | Read | Write | Ioctl, outcome: Outcome) -> bytes:

@@ -22,7 +22,7 @@ import errno
 import os
 import select
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from cusemodem.cuse.control import Control
@@ -30,6 +30,7 @@ from cusemodem.cuse.discipline import InputBuffer, processed_output
 from cusemodem.cuse.ioctls import IoctlCall
 from cusemodem.cuse.modem_lines import TIOCM_DTR, TIOCM_RTS
 from cusemodem.cuse.port import Port
+from cusemodem.cuse.state import FileState, PortState
 from cusemodem.cuse.termios import INITIAL, Termios
 from cusemodem.cuse.waits import CarrierWait, Outcome, ReadWait, Wait, WriteWait
 
@@ -47,6 +48,9 @@ class OpenFile:
     """One open(2) of the node; dup and fork share it."""
 
     number: int
+    # The token of the open(2), and the adapter's name for the file in poll wake-ups.
+    opened_by: int = 0
+    wake_key: int = 0
     hung_up: bool = False
     # What a sleeper in poll asked for since it was last woken; 0 when nobody sleeps.
     poll_wanted: int = 0
@@ -73,6 +77,8 @@ class Terminal:
         self._others: list[Wait] = []
         self._n_received = 0
         self._closing_until: float | None = None
+        # Counts the changes of open files, for the state that outlives the process.
+        self._files_version = 0
         self._outcomes: list[tuple[int, Outcome]] = []
         self._wakeups: list[int] = []
 
@@ -89,9 +95,10 @@ class Terminal:
             return 0
         if self._closing_until is not None:
             self._finish_closing()
-        file = OpenFile(self._next_file)
+        file = OpenFile(self._next_file, opened_by=token)
         self._next_file += 1
         self._files[file.number] = file
+        self._files_version += 1
         first = self.port.open_count == 0
         self.port.file_opened()
         if first and self.settings.ospeed:
@@ -105,6 +112,7 @@ class Terminal:
     def release(self, number: int, now: float) -> None:
         """The last copy of an open file is closed. The adapter has answered already; nothing can go wrong."""
         file = self._files.pop(number, None)
+        self._files_version += 1
         if file is None or file.hung_up:
             return
         self.port.files_closed()
@@ -152,13 +160,16 @@ class Terminal:
             self._others.append(result)
             self._advance_others(now)
 
-    def poll(self, number: int, wanted: int, wake: bool) -> int:
-        """The events that hold for an open file; with ``wake``, its number is in a later :meth:`wakeups`,
-        once, when one of the events ``wanted`` comes.
+    def poll(self, number: int, wanted: int, wake: bool, wake_key: int = 0) -> int:
+        """The events that hold for an open file; with ``wake``, its ``wake_key`` is in a later
+        :meth:`wakeups`, once, when one of the events ``wanted`` comes.
         """
         file = self._files.get(number)
         if file is None:
             return select.POLLNVAL
+        if file.wake_key != wake_key:
+            file.wake_key = wake_key
+            self._files_version += 1
         self._receive()
         events = self._poll_events(file)
         file.poll_told = events
@@ -212,9 +223,82 @@ class Terminal:
         return outcomes
 
     def wakeups(self) -> list[int]:
-        """Open files whose sleepers in poll shall ask again."""
+        """Keys of the open files whose sleepers in poll shall ask again."""
         wakeups, self._wakeups = self._wakeups, []
         return wakeups
+
+    # A life after this process
+
+    def remarkable(self) -> tuple[object, ...]:
+        """Something that differs whenever :meth:`state` does, but for counts of bytes; cheap to compare."""
+        return (
+            self.settings,
+            self.port.lines.state,
+            self._files_version,
+            self.exclusive,
+            self.input_stopped,
+            self.port.output_stopped,
+            self._control.window_size,
+            self._control.serial,
+        )
+
+    def state(self, name: str) -> PortState:
+        """What a successor has to know."""
+        port = self.port
+        return PortState(
+            name=name,
+            settings=self.settings.pack2(),
+            lines=port.lines.state,
+            line_changes=dict(port.lines.changes),
+            bytes_to_host=port.counts["bytes_to_host"],
+            bytes_to_modem=port.counts["bytes_to_modem"],
+            next_file=self._next_file,
+            files=tuple(
+                FileState(file.number, file.hung_up, file.opened_by, file.wake_key)
+                for file in self._files.values()
+            ),
+            exclusive=self.exclusive,
+            input_stopped=self.input_stopped,
+            output_stopped=port.output_stopped,
+            window_size=self._control.window_size,
+            serial=self._control.serial,
+        )
+
+    def resume(self, state: PortState, waits_for_carrier: Collection[int]) -> None:
+        """Go on where a predecessor left: open files, settings, lines, and of the opens (by token) those
+        that wait for a carrier. The modem learns of it by events, as of a first open.
+
+        The carrier of a predecessor is still there: end it with :meth:`power_cycled` when all its waiting
+        calls are in again.
+        """
+        port = self.port
+        self.settings = INITIAL.changed(state.settings)
+        self.input.change_settings(self.settings)
+        self._control.window_size, self._control.serial = state.window_size, state.serial
+        self._next_file = state.next_file
+        for saved in state.files:
+            file = OpenFile(saved.number, saved.opened_by, saved.wake_key, saved.hung_up)
+            self._files[file.number] = file
+            if not file.hung_up:
+                port.file_opened()
+            if file.opened_by in waits_for_carrier:
+                self._others.append(CarrierWait(file.opened_by, file))
+        port.resume(state.lines, state.line_changes, state.bytes_to_host, state.bytes_to_modem)
+        if port.open_count:
+            self.exclusive, self.input_stopped = state.exclusive, state.input_stopped
+            port.output_stopped = state.output_stopped
+        elif self.settings.hangs_up_on_close:
+            # The last close may have been waiting for the modem to take its bytes.
+            self._finish_closing()
+
+    def power_cycled(self, now: float) -> None:
+        """The modem is a new one, idle: a carrier of the old one is lost."""
+        self.port.set_lines(dcd=False, ri=False, cts=True, dsr=True)
+        self.service(now)
+
+    def all_wake_keys(self) -> list[int]:
+        """Of every open file that was ever polled."""
+        return [file.wake_key for file in self._files.values() if file.wake_key]
 
     # For control.py
 
@@ -308,7 +392,7 @@ class Terminal:
         file.poll_told &= events
         if news & file.poll_wanted:
             file.poll_wanted = 0
-            self._wakeups.append(file.number)
+            self._wakeups.append(file.wake_key)
 
     def _hang_up(self) -> None:
         live = [file for file in self._files.values() if not file.hung_up]
@@ -317,6 +401,7 @@ class Terminal:
         self.port.counts["hang_ups"] += 1
         for file in live:
             file.hung_up = True
+        self._files_version += 1
         self.port.files_closed(len(live))
         self.port.flush_output()
         self._reset_session()

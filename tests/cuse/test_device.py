@@ -12,9 +12,10 @@ import pytest
 import trio
 import trio.testing
 
-from cusemodem.cuse import device as device_module
-from cusemodem.cuse.device import CuseDevice, node_name, open_cuse
+from cusemodem.cuse import node as node_module
+from cusemodem.cuse.device import CuseDevice, open_cuse
 from cusemodem.cuse.errors import DeviceError
+from cusemodem.cuse.node import node_name
 from cusemodem.cuse.port import Port
 from tests.cuse.host import raw
 from tests.cuse.test_messages import request
@@ -72,13 +73,13 @@ class Kernel:
 @asynccontextmanager
 async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kernel]:
     kernel = Kernel(tmp_path)
-    monkeypatch.setattr(device_module, "DEVICE_DIRECTORY", tmp_path)
-    monkeypatch.setattr(device_module, "_open_channel", lambda _path: kernel.descriptor)
+    monkeypatch.setattr(node_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(node_module, "_open_channel", lambda _path: kernel.descriptor)
     # The kernel shows the node as soon as the reply to its greeting is written.
-    monkeypatch.setattr(device_module, "_require_node", lambda _path: None)
+    monkeypatch.setattr(node_module, "_require_node", lambda _path: None)
     kernel.ours.send(GREETING)
     with kernel.ours:
-        async with open_cuse("ttyIAX0", kernel.port, kernel.on_activity, number=(240, 7)) as device:
+        async with open_cuse("ttyIAX0", kernel.port, kernel.on_activity) as device:
             kernel.device = device
             yield kernel
 
@@ -87,7 +88,7 @@ async def test_greeting_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     async with served(tmp_path, monkeypatch) as kernel:
         unique, error, body = await kernel.receive()
         assert (unique, error) == (1, 0)
-        assert struct.unpack_from("<IIIIIIII", body) == (7, 31, 0, 1, 65536, 65536, 240, 7)
+        assert struct.unpack_from("<IIIIIIII", body) == (7, 31, 0, 1, 65536, 65536, 240, 0)
         assert body.endswith(b"DEVNAME=ttyIAX0\0")
         assert kernel.device is not None
         assert (kernel.device.kind, kernel.device.path) == ("cuse", str(tmp_path / "ttyIAX0"))
@@ -214,8 +215,8 @@ async def test_a_channel_that_cannot_be_opened(
     def refuse(*_: object) -> int:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(device_module, "DEVICE_DIRECTORY", tmp_path)
-    monkeypatch.setattr(device_module.os, "open", refuse)
+    monkeypatch.setattr(node_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(node_module.os, "open", refuse)
     with pytest.raises(DeviceError, match=sentence) as caught:
         async with open_cuse("ttyIAX0", Port(), lambda: None):
             pass
@@ -224,7 +225,7 @@ async def test_a_channel_that_cannot_be_opened(
 
 
 async def test_a_name_that_exists_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(node_module, "DEVICE_DIRECTORY", tmp_path)
     (tmp_path / "ttyIAX0").touch()
     (tmp_path / "ttyIAX1").symlink_to("nowhere")
     for name in ("ttyIAX0", "ttyIAX1"):
@@ -248,8 +249,8 @@ async def test_greetings_that_are_refused(
     greeting: bytes, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel = Kernel(tmp_path)
-    monkeypatch.setattr(device_module, "DEVICE_DIRECTORY", tmp_path)
-    monkeypatch.setattr(device_module, "_open_channel", lambda _path: kernel.descriptor)
+    monkeypatch.setattr(node_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(node_module, "_open_channel", lambda _path: kernel.descriptor)
     kernel.ours.send(greeting)
     with pytest.raises(DeviceError, match=sentence):
         async with open_cuse("ttyIAX0", kernel.port, kernel.on_activity):
@@ -261,8 +262,8 @@ async def test_greetings_that_are_refused(
 
 async def test_a_file_in_the_place_of_dev_cuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cuse").write_text("not a device")
-    monkeypatch.setattr(device_module, "DEVICE_DIRECTORY", tmp_path)
-    monkeypatch.setattr(device_module, "CUSE_PATH", tmp_path / "cuse")
+    monkeypatch.setattr(node_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(node_module, "CUSE_PATH", tmp_path / "cuse")
     with pytest.raises(DeviceError, match=r"gave no greeting .*is it the kernel's own\?"):
         async with open_cuse("ttyIAX0", Port(), lambda: None):
             pass

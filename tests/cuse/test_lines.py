@@ -157,7 +157,7 @@ class TestHangUp:
         draining = host.last
         assert host.ioctl(other, "TIOCMIWAIT", lines.TIOCM_RI) is None
         watching = host.last
-        assert host.terminal.poll(other, select.POLLIN, wake=True) == 0
+        assert host.terminal.poll(other, select.POLLIN, wake=True, wake_key=other) == 0
         host.port.events()
 
         host.port.set_lines(dcd=False)
@@ -320,7 +320,7 @@ class TestPoll:
     OUT = select.POLLOUT | select.POLLWRNORM
 
     def poll(self, host: Host, file: int, wanted: int = IN, *, wake: bool = True) -> int:
-        return host.terminal.poll(file, wanted, wake)
+        return host.terminal.poll(file, wanted, wake, wake_key=file)
 
     def wakeups(self, host: Host) -> list[int]:
         host.service()

@@ -178,8 +178,10 @@ def test_interrupt_answers_the_call_at_once(kernel: Kernel) -> None:
     interrupt = kernel.ask(INTERRUPT, struct.pack("<Q", reading))
     assert kernel.answer(reading) == (errno.EINTR, b"")
     assert kernel.answer(interrupt) is None, "an INTERRUPT has no reply of its own"
-    kernel.ask(INTERRUPT, struct.pack("<Q", reading))
+    # A signal for an unknown call frees the caller too, if it still waits.
     kernel.ask(INTERRUPT, struct.pack("<Q", 12345))
+    assert kernel.answer(12345) == (errno.EINTR, b"")
+    kernel.ask(INTERRUPT, struct.pack("<Q", 0))
     assert kernel.channel.replies() == []
     assert kernel.port.statistics().n_interrupts == 1
 

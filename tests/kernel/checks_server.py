@@ -43,12 +43,6 @@ except DeviceError as error:
 
 @check
 def devices_that_cannot_be_made(modem: Modem) -> None:
-    numbers = 'async with serve("ttyA", number=(240, 7)), serve("ttyB", number=(240, {})): print("made")'
-    assert trouble(numbers.format(8)) == "made\n"
-    taken = (
-        "/dev/ttyB: the kernel refused the device: the name, or the number 240:7, is in use by another one\n"
-    )
-    assert trouble(numbers.format(7)) == taken
     assert trouble('async with serve("/dev/null"): pass').startswith("/dev/null exists already: stop the")
     lost = """async with serve("ttyA"):
         open("/sys/class/cuse/ttyA/abort", "w").write("1")
@@ -61,6 +55,31 @@ def devices_that_cannot_be_made(modem: Modem) -> None:
     Path("/dev/cuse").chmod(0o666)
     assert trouble(user.replace("pass", "print(os.stat('/dev/ttyA').st_uid)")) == "0\n", "no privilege needed"
     Path("/dev/cuse").chmod(0o600)
+
+
+def numbers(*devices: str, **environment: str) -> list[tuple[int, int]]:
+    """The numbers of the devices that one program serves; each is the arguments of ``serve``."""
+    served = ", ".join(f"serve({device})" for device in devices)
+    names = [device.split('"')[1] for device in devices]
+    body = f"async with {served}: [print(os.stat('/dev/' + name).st_rdev) for name in {names}]"
+    found = [int(line) for line in trouble(body).splitlines()]
+    return [(os.major(number), os.minor(number)) for number in found]
+
+
+@check
+def modems_share_a_major_number(modem: Modem) -> None:
+    # The modem of the checks is ttyIAX0 = 240:0.
+    assert os.major(Path(PATH).stat().st_rdev) == 240
+    assert numbers('"ttyA7"', '"ttyB7"', '"ttyC"', '"ttyD12"') == [(240, 7), (240, 1), (240, 2), (240, 12)]
+    assert numbers('"ttyA0", major=241', '"ttyB0", major=241') == [(241, 0), (241, 1)]
+
+
+@check
+def a_dynamic_major_when_the_wanted_one_is_taken_or_not_wanted(modem: Modem) -> None:
+    # Major 1 (memory) has every minor.
+    (one, two) = numbers('"ttyA0", major=1', '"ttyB0", major=0')
+    assert one[0] not in (1, 240)
+    assert two[0] not in (0, 240, one[0])
 
 
 @check

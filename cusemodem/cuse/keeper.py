@@ -1,0 +1,258 @@
+"""The keeper: a small process that holds the descriptors of devices while the modem's process is replaced.
+
+The kernel removes a CUSE device, and kills every open file of it, when the last descriptor of its channel
+closes. The keeper has a copy of each, next to the record of the port (``record.py``); a successor asks for
+them and goes on. Whatever the host asks in between waits, so the time without a successor is limited: when
+``limit_s`` has passed, the keeper closes the descriptors, and callers get ECONNABORTED. With nothing left to
+keep and nobody connected it ends.
+
+``python -m cusemodem.cuse.keeper SOCKET [--limit SECONDS]``; ``store.py`` starts it when it is needed and is
+its only client. It needs nothing but the standard library, reads no channel, and answers its own user and
+root only.
+
+Protocol: a sequenced-packet socket, one connection a served device, one JSON object a message, each answered
+by one. The connection stays while the device is served: its end, without ``release``, is the server's death.
+
+=================== ====================================================================
+``{"serve": NAME}``   ``{"kept": true}`` with two descriptors (channel, record), ``{"kept":
+                    false}`` when there are none, or ``{"refused": why}``
+``{"keep": NAME}``    comes with the two descriptors; ``{"kept": true}``
+``{"release": NAME}`` they are closed; ``{"kept": false}``
+=================== ====================================================================
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+LIMIT_S = 60.0
+# How long an empty keeper waits for its first or next client.
+IDLE_S = 10.0
+MAX_MESSAGE = 4096
+# Devices of one keeper.
+MAX_KEPT = 4096
+
+_CREDENTIALS = struct.Struct("3i")
+
+
+@dataclass(eq=False, slots=True)
+class Kept:
+    """The descriptors of one device, and who serves it."""
+
+    channel: int
+    record: int
+    server: Client | None
+    # When they are let go, while nobody serves.
+    until: float = 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Client:
+    """One connection."""
+
+    socket: socket.socket
+    pid: int
+    name: str = ""
+
+
+class Keeper:
+    """Serves the clients of one listening socket."""
+
+    def __init__(self, listener: socket.socket, limit_s: float) -> None:
+        self._listener = listener
+        self._limit_s = limit_s
+        self._kept: dict[str, Kept] = {}
+        self._serving: dict[str, Client] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ)
+        self._n_clients = 0
+        self._idle_until = time.monotonic() + IDLE_S
+
+    def run(self) -> None:
+        """Serve until there is nothing to keep and nobody is connected."""
+        while self._kept or self._n_clients or time.monotonic() < self._idle_until:
+            for key, _ in self._selector.select(self._wait_s()):
+                if key.data is None:
+                    self._accept()
+                else:
+                    self._receive(key.data)
+            now = time.monotonic()
+            for name, kept in list(self._kept.items()):
+                if kept.server is None and now >= kept.until:
+                    self._let_go(name)
+
+    def close(self) -> None:
+        """Let everything go."""
+        for name in list(self._kept):
+            self._let_go(name)
+
+    def _wait_s(self) -> float | None:
+        due = [kept.until for kept in self._kept.values() if kept.server is None]
+        if not self._kept and not self._n_clients:
+            due.append(self._idle_until)
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid, uid, _ = _CREDENTIALS.unpack(credentials)
+        if uid not in (0, os.geteuid()):
+            connection.close()
+            return
+        connection.setblocking(False)
+        self._selector.register(connection, selectors.EVENT_READ, Client(connection, pid))
+        self._n_clients += 1
+
+    def _receive(self, client: Client) -> None:
+        descriptors: list[int] = []
+        try:
+            message, descriptors = receive_message(client.socket)
+            answer, to_send = self._answer(client, message, descriptors)
+            descriptors = []
+            send_message(client.socket, answer, to_send)
+        except (OSError, ValueError):
+            # Its end; or nonsense, or it does not read: no client of ours.
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self._gone(client)
+
+    def _answer(
+        self, client: Client, message: dict[str, object], descriptors: list[int]
+    ) -> tuple[dict[str, object], list[int]]:
+        (verb, name), *more = message.items()
+        if more or not isinstance(name, str) or not name:
+            raise ValueError("not a message of ours")
+        kept = self._kept.get(name)
+        match verb:
+            case "serve" if not descriptors and not client.name:
+                other = self._serving.get(name)
+                if other is not None:
+                    return {"refused": f"process {other.pid} serves it"}, []
+                self._serving[name] = client
+                client.name = name
+                if kept is None:
+                    return {"kept": False}, []
+                kept.server = client
+                return {"kept": True}, [kept.channel, kept.record]
+            case "keep" if client.name == name and len(descriptors) == 2 and len(self._kept) < MAX_KEPT:
+                if kept is not None:
+                    self._let_go(name)
+                self._kept[name] = Kept(descriptors[0], descriptors[1], client)
+                return {"kept": True}, []
+            case "release" if client.name == name and not descriptors:
+                if kept is not None:
+                    self._let_go(name)
+                return {"kept": False}, []
+            case _:
+                raise ValueError("not a message of ours")
+
+    def _gone(self, client: Client) -> None:
+        self._selector.unregister(client.socket)
+        client.socket.close()
+        self._n_clients -= 1
+        self._idle_until = time.monotonic() + IDLE_S
+        if client.name:
+            del self._serving[client.name]
+            kept = self._kept.get(client.name)
+            if kept is not None:
+                kept.server, kept.until = None, time.monotonic() + self._limit_s
+
+    def _let_go(self, name: str) -> None:
+        kept = self._kept.pop(name)
+        os.close(kept.channel)
+        os.close(kept.record)
+        self._idle_until = time.monotonic() + IDLE_S
+
+
+def receive_message(connection: socket.socket) -> tuple[dict[str, object], list[int]]:
+    """One message and its descriptors, close-on-exec. Raises OSError at the end, ValueError for nonsense."""
+    room = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+    data, ancillary, flags, _ = connection.recvmsg(MAX_MESSAGE, room, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array.array("i")
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    try:
+        if not data:
+            raise ConnectionResetError("closed")
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            raise ValueError("too long")
+        message = json.loads(data)
+        if not isinstance(message, dict) or not message:
+            raise ValueError("not an object")
+    except (OSError, ValueError):
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
+    return message, list(descriptors)
+
+
+def send_message(connection: socket.socket, message: dict[str, object], descriptors: list[int]) -> None:
+    """Send one message, with descriptors."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    connection.sendmsg([json.dumps(message).encode()], rights)
+
+
+def listen(path: Path) -> socket.socket | None:
+    """The socket at ``path``; None when another keeper has it. A dead one's is replaced."""
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        # Held, by the open descriptor, until this process ends.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen()
+    return listener
+
+
+def main() -> int:
+    """Be the keeper of a socket."""
+    parser = argparse.ArgumentParser(prog="cusemodem-keeper", description="holds devices between two servers")
+    parser.add_argument("socket", type=Path)
+    parser.add_argument("--limit", type=float, default=LIMIT_S, metavar="SECONDS")
+    arguments = parser.parse_args()
+    # The terminal of whoever started it is none of its business; its end has to be asked for.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if os.fork():
+        # Whoever started it waits for this one, and need not for the keeper.
+        os._exit(0)
+    os.setsid()
+    os.chdir("/")
+    listener = listen(arguments.socket)
+    if listener is None:
+        return 0
+    keeper = Keeper(listener, arguments.limit)
+    try:
+        keeper.run()
+    finally:
+        with suppress(OSError):
+            arguments.socket.unlink()
+        keeper.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""What a port must remember when the process that serves it dies: everything the host could notice missing.
+
+Bytes on their way are not part of it: a modem that loses power loses those too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+VERSION = 1
+
+
+class BadStateError(ValueError):
+    """Bytes that are not a state: the one error of :meth:`PortState.unpack`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """One open file of the host."""
+
+    number: int
+    hung_up: bool
+    # The request that opened it: unanswered only if the server died that very moment, or waits for carrier.
+    opened_by: int
+    # The kernel's name for it in poll wake-ups (kh), 0 before the first poll.
+    wake_key: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortState:
+    """One port, as its host knows it."""
+
+    name: str
+    # struct termios2
+    settings: bytes
+    # all lines, TIOCM bits
+    lines: int
+    # TIOCM bit -> how often that line of the modem changed
+    line_changes: dict[int, int]
+    bytes_to_host: int
+    bytes_to_modem: int
+    next_file: int
+    files: tuple[FileState, ...]
+    exclusive: bool
+    input_stopped: bool
+    output_stopped: bool
+    window_size: bytes
+    # of struct serial_struct: flags, close_delay, closing_wait
+    serial: tuple[int, int, int]
+
+    def pack(self) -> bytes:
+        """The state as a line of JSON."""
+        fields = asdict(self)
+        fields["settings"] = self.settings.hex()
+        fields["window_size"] = self.window_size.hex()
+        fields["line_changes"] = list(self.line_changes.items())
+        # Lists are shorter, and there may be thousands.
+        fields["files"] = [
+            (file.number, int(file.hung_up), file.opened_by, file.wake_key) for file in self.files
+        ]
+        return json.dumps({"version": VERSION, **fields}).encode("ascii")
+
+    @classmethod
+    def unpack(cls, data: bytes) -> PortState:
+        """The state from its line of JSON. Raises :class:`BadStateError`."""
+        try:
+            fields: dict[str, Any] = json.loads(data)
+            version = fields.pop("version")
+            if version != VERSION:
+                raise BadStateError(f"a state of version {version!r}; {VERSION} is what we read")
+            fields["settings"] = bytes.fromhex(fields["settings"])
+            fields["window_size"] = bytes.fromhex(fields["window_size"])
+            fields["line_changes"] = {int(line): int(count) for line, count in fields["line_changes"]}
+            fields["files"] = tuple(_files(fields["files"]))
+            fields["serial"] = tuple(fields["serial"])
+            return cls(**fields)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BadStateError(f"not the state of a port: {error}") from error
+
+
+def _files(rows: Iterable[tuple[int, int, int, int]]) -> Iterable[FileState]:
+    for number, hung_up, opened_by, wake_key in rows:
+        yield FileState(number, bool(hung_up), opened_by, wake_key)
