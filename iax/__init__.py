@@ -4,6 +4,7 @@
 exchange built on it.
 """
 
+from iax.arrival_queue import ArrivalQueue
 from iax.auth import Account, PeerConfig
 from iax.call import Call, CallState, CallStatistics
 from iax.encryption import Encryption
@@ -31,7 +32,8 @@ from iax.events import (
 )
 from iax.formats import ALAW, ALL_FORMATS, SLINEAR, ULAW, Format
 from iax.frames import Address, BadFrame
-from iax.jitter import ArrivalQueue, JitterBuffer, MediaStatistics, Playout
+from iax.jitter import JitterBuffer
+from iax.playout import MediaStatistics, Playout
 from iax.registration import Registration, RegistrationState
 
 __all__ = [

@@ -50,7 +50,7 @@ from iax.events import (
 )
 from iax.formats import Format, choose, format_of
 from iax.frames import Address, BadFrame, Command, Control, FrameType, FullFrame
-from iax.jitter import MediaStatistics
+from iax.playout import MediaStatistics
 
 PING_INTERVAL_S = 10.0
 INVALID_GRACE_S = 2.0

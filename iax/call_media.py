@@ -9,8 +9,9 @@ from iax.elements import Element, Elements, Pair
 from iax.encryption import UnreadableFrame
 from iax.formats import ALL_FORMATS, FRAME_SAMPLES, SAMPLES_PER_MS, Format, format_of
 from iax.frames import Address, FullFrame
-from iax.jitter import JitterBuffer, Playout
+from iax.jitter import JitterBuffer
 from iax.media import Timeline, VoiceSender
+from iax.playout import Playout
 
 
 class CallMedia(Dialogue):

@@ -41,8 +41,9 @@ from iax.frames import (
     MiniFrame,
 )
 from iax.frames import decode_untrusted as decode_frame_untrusted
-from iax.jitter import JitterBuffer, Playout
+from iax.jitter import JitterBuffer
 from iax.keepalive import Poke
+from iax.playout import Playout
 from iax.registrar import Registrant, Registrar
 from iax.registration import Attempt, Registration
 from iax.reliability import Order

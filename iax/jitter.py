@@ -7,29 +7,17 @@ stretched, repeated or concealed while a carrier is up. Positions are sample num
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-
-from iax.arrivals import Arrivals
 from iax.formats import FRAME_SAMPLES, SAMPLE_RATE, SAMPLES_PER_MS, Format
+from iax.playout import CAPACITY_SAMPLES, LOST_RUN_SAMPLES, MAX_FRAME_SAMPLES, Playout
 
 DEFAULT_DEPTH_MS = 60
 MAX_DEPTH_MS = 200
-CAPACITY_SAMPLES = 2 * SAMPLE_RATE
-"""Audio further ahead than this is an overrun: the oldest goes."""
 MAX_FRAMES = 256
-MAX_FRAME_SAMPLES = SAMPLE_RATE // 10
 MAX_JUMP_SAMPLES = 3 * SAMPLE_RATE
 """A time stamp further than this from the play position is not believed, until `JUMP_RUN` in a row agree."""
 JUMP_RUN = 3
 LATE_RUN = 3
 """So many late frames in a row mean that the path's delay has changed: playing starts anew from them."""
-LOST_RUN_SAMPLES = SAMPLE_RATE // 2
-"""After this much has been missing, the peer has stopped sending: the stand-in is silence, no longer
-"lost"."""
-HOLD_MAX_SAMPLES = SAMPLE_RATE
-"""A reader may wait for so long when nothing at all has come: a stall of the peer, the network or this
-machine. Beyond it the peer has stopped sending."""
 CLOSE_GAP_AFTER_SAMPLES = 4 * FRAME_SAMPLES
 """A hole in the time stamps that comes after the reader has waited for at least so long is closed: a sender
 that was stalled goes on where it stopped, yet stamps the time that has passed (Asterisk, beyond 160 ms).
@@ -43,139 +31,6 @@ SHRINK_AFTER_SAMPLES = 30 * SAMPLE_RATE
 # Codes of magnitudes up to 120 of 32768, -45 dBm0 (G.711 tables 1 and 2): segment 0, of A-law its lower half.
 _QUIET_ULAW = bytes(range(0x70, 0x80)) + bytes(range(0xF0, 0x100))
 _QUIET_ALAW = bytes(code ^ 0x55 for code in (*range(8), *range(0x80, 0x88)))
-
-
-@dataclass(frozen=True, slots=True)
-class MediaStatistics:
-    """What happened to the incoming audio of a call."""
-
-    frames_received: int = 0
-    frames_duplicate: int = 0
-    frames_late: int = 0
-    """Came after their time was played; not used."""
-    frames_reordered: int = 0
-    """Came after a later one, but in time."""
-    frames_refused: int = 0
-    """Impossible length or time stamp."""
-    samples_lost: int = 0
-    """Replaced by silence flagged lost."""
-    samples_dropped: int = 0
-    """Received but thrown away: overrun, or silence left out to come back to the depth."""
-    samples_inserted: int = 0
-    """Silence inserted into silence to come back to the depth."""
-    samples_held: int = 0
-    """Time the reader waited because nothing had come; none of it is lost."""
-    gaps_closed: int = 0
-    """Holes in the time stamps after such a wait, left out."""
-    restarts: int = 0
-    """The time line jumped and playing began anew."""
-    jitter_ms: float = 0.0
-    """Mean deviation of the arrivals (RFC 3550 §6.4.1)."""
-    jitter_p95_ms: float = 0.0
-    """How late behind the fastest of its time a frame was, exceeded by one in twenty."""
-    clock_ppm: float | None = None
-    """The far end's clock against ours, + fast; None while too little has been heard."""
-    depth_samples: int = 0
-    """The fill before a read that the buffer aims at."""
-    fill_samples: int = 0
-
-
-class Playout(ABC):
-    """Incoming voice until the tick takes it."""
-
-    def __init__(self) -> None:
-        self.format: Format = Format.ULAW
-        self._received = self._duplicate = self._late = self._reordered = self._refused = 0
-        self._samples_lost = self._samples_dropped = self._samples_inserted = self._restarts = 0
-        self._samples_held = self._held_run = self._gaps_closed = 0
-        self._jitter = 0.0
-        self._transit: float | None = None
-        self._arrivals = Arrivals()
-
-    @property
-    def clock_ppm(self) -> float | None:
-        """Return how much faster (+) the far end's clock is than ours; None while too little is known."""
-        return self._arrivals.clock_ppm
-
-    @abstractmethod
-    def put(self, timestamp_ms: int, payload: bytes, now: float) -> None:
-        """Take a frame with its unwrapped time stamp."""
-
-    @abstractmethod
-    def read(self, n_samples: int) -> tuple[bytes, bool]:
-        """Return exactly N_SAMPLES and whether any of them is a stand-in for audio that never arrived."""
-
-    def hold(self, n_samples: int) -> bool:
-        """Return whether a modem should let N_SAMPLES pass without a `read`.
-
-        True when nothing has come for that time, nor anything later, so that the audio is more likely late
-        than lost; what comes next is then read as if no time had passed, and no bit is missed. For at most
-        `HOLD_MAX_SAMPLES` on end, and not while the peer has announced silence.
-        """
-        if not self._waits():
-            self._held_run = 0
-            return False
-        if self._held_run >= HOLD_MAX_SAMPLES:
-            return False
-        self._held_run += n_samples
-        self._samples_held += n_samples
-        return True
-
-    @abstractmethod
-    def _waits(self) -> bool:
-        """Whether reading has begun and there is nothing to read."""
-
-    @abstractmethod
-    def clear(self) -> None:
-        """Forget all audio: the format changed."""
-
-    @abstractmethod
-    def comfort_noise(self) -> None:
-        """Note that the peer has announced silence: until its next voice, missing audio is not lost."""
-
-    @property
-    @abstractmethod
-    def depth_samples(self) -> int:
-        """The fill to steer for, seen just before a read."""
-
-    @property
-    @abstractmethod
-    def fill_samples(self) -> int:
-        """Audio between the play position and the newest frame, gaps included."""
-
-    @property
-    @abstractmethod
-    def mean_fill_samples(self) -> float:
-        """`fill_samples` before each read, smoothed over about 32 reads: what a clock is steered by."""
-
-    def statistics(self) -> MediaStatistics:
-        """Return the counters."""
-        return MediaStatistics(
-            self._received,
-            self._duplicate,
-            self._late,
-            self._reordered,
-            self._refused,
-            self._samples_lost,
-            self._samples_dropped,
-            self._samples_inserted,
-            self._samples_held,
-            self._gaps_closed,
-            self._restarts,
-            self._jitter * 1000,
-            self._arrivals.lateness_p95_ms,
-            self._arrivals.clock_ppm,
-            self.depth_samples,
-            self.fill_samples,
-        )
-
-    def _note_arrival(self, timestamp_ms: int, now: float) -> None:
-        # interarrival jitter as RFC 3550 §6.4.1 has it
-        transit = now - timestamp_ms / 1000
-        if self._transit is not None:
-            self._jitter += (abs(transit - self._transit) - self._jitter) / 16
-        self._transit = transit
-        self._arrivals.note(transit, now)
 
 
 class JitterBuffer(Playout):
@@ -423,81 +278,6 @@ class JitterBuffer(Playout):
     def fill_samples(self) -> int:
         """Audio between the play position and the newest frame, gaps included."""
         return 0 if self._read is None else max(0, self._newest_end - self._read)
-
-    @property
-    def mean_fill_samples(self) -> float:
-        """The fill just before each read, smoothed."""
-        return self._mean_fill
-
-
-class ArrivalQueue(Playout):
-    """The `nojitterbuffer` mode: audio in order of arrival, time stamps ignored, nothing waits.
-
-    A read that finds too little still returns its full length (a tick has to have a block), filled up with
-    silence flagged lost.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._audio = bytearray()
-        self._started = False
-        self._mean_fill = 0.0
-        self._announced_silence = False
-        self._missing_run = 0
-
-    def put(self, timestamp_ms: int, payload: bytes, now: float) -> None:
-        """Take a frame."""
-        sample_bytes = self.format.sample_bytes
-        if not 0 < len(payload) <= MAX_FRAME_SAMPLES * sample_bytes or len(payload) % sample_bytes:
-            self._refused += 1
-            return
-        self._note_arrival(timestamp_ms, now)
-        self._received += 1
-        self._announced_silence = False
-        self._audio += payload
-        excess = len(self._audio) - CAPACITY_SAMPLES * sample_bytes
-        if excess > 0:
-            del self._audio[:excess]
-            self._samples_dropped += excess // sample_bytes
-
-    def read(self, n_samples: int = FRAME_SAMPLES) -> tuple[bytes, bool]:
-        """Return exactly N_SAMPLES and whether the queue ran dry."""
-        self._mean_fill += (self.fill_samples - self._mean_fill) / 32
-        wanted = n_samples * self.format.sample_bytes
-        payload = bytes(self._audio[:wanted])
-        del self._audio[:wanted]
-        missing = n_samples - len(payload) // self.format.sample_bytes
-        self._started = self._started or bool(payload)
-        if not missing or not self._started:
-            self._missing_run = 0
-            return payload + self.format.silence(missing), False
-        self._missing_run += missing
-        lost = self._missing_run <= LOST_RUN_SAMPLES and not self._announced_silence
-        if lost:
-            self._samples_lost += missing
-        return payload + self.format.silence(missing), lost
-
-    def comfort_noise(self) -> None:
-        """Note that the peer has announced silence."""
-        self._announced_silence = True
-
-    def _waits(self) -> bool:
-        """Whether the queue has run dry."""
-        return self._started and not self._announced_silence and not self._audio
-
-    def clear(self) -> None:
-        """Forget all audio."""
-        self._audio.clear()
-
-    @property
-    def depth_samples(self) -> int:
-        """The fill to steer for: one frame."""
-        return FRAME_SAMPLES
-
-    @property
-    def fill_samples(self) -> int:
-        """Audio waiting."""
-        return len(self._audio) // self.format.sample_bytes
 
     @property
     def mean_fill_samples(self) -> float:

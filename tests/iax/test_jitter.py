@@ -8,17 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iax.arrival_queue import ArrivalQueue
 from iax.formats import SLINEAR, Format
-from iax.jitter import (
-    CAPACITY_SAMPLES,
-    DEFAULT_DEPTH_MS,
-    HOLD_MAX_SAMPLES,
-    LOST_RUN_SAMPLES,
-    MAX_FRAMES,
-    ArrivalQueue,
-    JitterBuffer,
-    Playout,
-)
+from iax.jitter import DEFAULT_DEPTH_MS, MAX_FRAMES, JitterBuffer
+from iax.playout import CAPACITY_SAMPLES, HOLD_MAX_SAMPLES, LOST_RUN_SAMPLES, Playout
 
 SILENT = b"\xff" * 160
 DEPTH_BLOCKS = DEFAULT_DEPTH_MS // 20
