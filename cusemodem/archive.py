@@ -8,9 +8,9 @@ from pathlib import Path
 from cusemodem.background import Background
 from cusemodem.config import ModemConfig
 from cusemodem.history import History
+from cusemodem.live_replay import LiveReplay
 from cusemodem.recording import Recorder
 from cusemodem.recording_store import Limits, RecordingStore
-from cusemodem.replay import LiveReplay
 from cusemodem.report import CallReport
 from cusemodem.tap import Tap
 

@@ -7,10 +7,9 @@ says or sends otherwise than it did then is the result.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,11 +19,11 @@ import numpy as np
 import iax
 from cusemodem import journal
 from cusemodem.at.engine import Engine
-from cusemodem.at.settings import Settings
-from cusemodem.cuse.port import Closed, DtrDropped, DtrRaised, Opened, Port, PortEvent
+from cusemodem.cuse.port import Port
 from cusemodem.line import LineOptions
 from cusemodem.lines import Lines
-from cusemodem.recording_store import blocks, last_call
+from cusemodem.recording_store import blocks
+from cusemodem.replay_stand_ins import RecordedCall, RecordedEndpoint, RecordedPort
 from cusemodem.report import CallReport
 from cusemodem.tap import Samples, Tap
 from cusemodem.tick import BLOCK_S
@@ -32,14 +31,6 @@ from dsp import Fate
 
 MAX_IDLE_BLOCKS = 1500
 """Half a minute without a call and without a word is enough: longer silences between calls are shortened."""
-
-_PORT_EVENTS: dict[str, Callable[[], PortEvent]] = {
-    "Opened": Opened,
-    "Closed": Closed,
-    "DtrDropped": DtrDropped,
-    "DtrRaised": DtrRaised,
-}
-_log = logging.getLogger("cusemodem.replay")
 
 
 class ReplayError(Exception):
@@ -71,102 +62,6 @@ class Outcome:
     n_host_bytes: int
     n_modem_bytes: int
     report: CallReport | None
-
-
-class _Port:
-    """The port as the journal has it."""
-
-    def __init__(self, *, is_open: bool, dtr: bool) -> None:
-        self.open_count = int(is_open)
-        self.dtr = dtr
-        self.output_waiting = 0
-        self.queue: deque[bytes] = deque()
-        self.n_bytes = 0
-        self._events: list[PortEvent] = [DtrRaised()] if dtr else []
-
-    def event(self, name: str) -> None:
-        if name in ("Opened", "Closed"):
-            self.open_count = int(name == "Opened")
-        self._events.append(_PORT_EVENTS[name]())
-
-    def events(self) -> list[PortEvent]:
-        events, self._events = self._events, []
-        return events
-
-    def take_output(self, max_bytes: int) -> bytes:
-        if not self.queue:
-            return b""
-        data = self.queue.popleft()
-        if len(data) > max_bytes:
-            self.queue.appendleft(data[max_bytes:])
-        self.n_bytes += len(data[:max_bytes])
-        return data[:max_bytes]
-
-    def put_input(self, data: bytes) -> int:
-        return len(data)
-
-    def set_lines(self, **_lines: bool) -> None:
-        pass
-
-
-class _Playout:
-    """The jitter buffer, of which the line asks only whether something is in it."""
-
-    fill_samples = 1
-    mean_fill_samples = depth_samples = 0.0
-
-    def hold(self, n_samples: int) -> bool:
-        """Never: which blocks were held stands in the journal."""
-        return False
-
-
-class _Call:
-    """The call as the journal has it; its audio is the tap's."""
-
-    format = iax.SLINEAR
-    heard = True
-
-    def __init__(self, caller: dict[str, str] | None = None) -> None:
-        caller = caller or {}
-        self.jitter = _Playout()
-        self.calling_name = caller.get("name", "")
-        self.calling_number = caller.get("number", "")
-        self.ani = caller.get("ani", "")
-        self.username = caller.get("username", "")
-        self.called_context = caller.get("context", "")
-        self.called_number = caller.get("called_number", "")
-
-    def receive_audio(self, n_samples: int) -> tuple[bytes, bool]:
-        return bytes(2 * n_samples), False
-
-    def statistics(self) -> iax.CallStatistics:
-        media = iax.MediaStatistics(**dict.fromkeys(iax.MediaStatistics.__dataclass_fields__, 0))
-        return iax.CallStatistics(media, 0, None, 0, 0, 0, None, None, None)
-
-    def send_audio(self, payload: bytes, now: float) -> None:
-        pass
-
-    def send_dtmf(self, digit: str, now: float) -> None:
-        pass
-
-    ringing = answer = hangup = reject = lambda self, *_args, **_details: None
-
-
-class _Endpoint:
-    """The telephone, which does nothing by itself."""
-
-    def __init__(self) -> None:
-        self.call_up: _Call | None = None
-
-    def call(self, *_args: object, **_details: object) -> _Call:
-        self.call_up = _Call()
-        return self.call_up
-
-    def handle_timer(self, now: float) -> None:
-        pass
-
-    def events(self) -> list[iax.Event]:
-        return []
 
 
 class _Comparison(Tap):
@@ -254,8 +149,8 @@ def replay_call(directory: Path) -> Outcome:
 class _Replay:
     def __init__(self, header: journal.Header, comparison: _Comparison) -> None:
         self._comparison = comparison
-        self._port = _Port(is_open=header.is_open, dtr=header.dtr)
-        self._endpoint = _Endpoint()
+        self._port = RecordedPort(is_open=header.is_open, dtr=header.dtr)
+        self._endpoint = RecordedEndpoint()
         engine = Engine()
         engine.settings.load(header.settings)
         self._lines = Lines(cast(iax.Endpoint, self._endpoint), 1)
@@ -320,7 +215,7 @@ class _Replay:
         if name == "IncomingCall":
             when = (details.get("date") or "0101") + (details.get("time") or "0000")
             self._caller_time = time.strptime(when, "%m%d%H%M")
-            self._endpoint.call_up = _Call(details)
+            self._endpoint.call_up = RecordedCall(details)
             self._line.offer(cast(iax.Call, self._endpoint.call_up), 0.0)
             return
         stand_in = self._endpoint.call_up
@@ -343,60 +238,3 @@ class _Replay:
             self._line.on_call_event(ended, 0.0)
         elif name == "Gone":
             stand_in.jitter.fill_samples = 0
-
-
-class LiveReplay(Tap):
-    """IAXmodem's `replay`: in each call of the line the modem hears the recorded call, and the far end hears
-    what was sent then; what the modem sends now is held against it."""
-
-    def __init__(self, line: str, directory: Path) -> None:
-        self._line = line
-        self._directory = directory
-        self._heard: Iterator[bytes] = iter(())
-        self._sent: Iterator[bytes] = iter(())
-        self._n_blocks = 0
-        self._told = False
-
-    def begin(self, settings: Settings, *, is_open: bool, dtr: bool) -> None:
-        """Nothing to do."""
-
-    def audio_begins(self) -> None:
-        """Open the last recording."""
-        self.exhausted, self._n_blocks, self._told = False, 0, False
-        found = last_call(self._directory, self._line)
-        if found is None:
-            _log.error("%s: nothing to replay: no %s-iax.raw there", self._directory, self._line)
-            self.exhausted = True
-            return
-        self._heard, self._sent = map(blocks, found)
-        _log.info("replaying %s", found[0].resolve().parent)
-
-    def received(self, row: Samples, fate: Fate) -> Fate:
-        """Put the recorded block in the place of the received one."""
-        if (piece := next(self._heard, None)) is None:
-            self.exhausted = True
-            row[:] = 0
-        else:
-            row[:] = np.frombuffer(piece, "<i2")
-        return Fate.HEARD
-
-    def transmitted(self, row: Samples) -> None:
-        """Compare, then put the recorded block in the place of the modem's."""
-        if (piece := next(self._sent, None)) is None:
-            return
-        then = np.frombuffer(piece, "<i2")
-        if not self._told and not np.array_equal(then, row):
-            k = int(np.flatnonzero(then != row)[0])
-            at_s = self._n_blocks * BLOCK_S + k / 8000
-            _log.info(
-                "replay: first difference: %s", Difference("audio sent", at_s, str(then[k]), str(row[k]))
-            )
-            self._told = True
-        row[:] = then
-        self._n_blocks += 1
-
-    def call_ended(self, report: CallReport) -> None:
-        """Say how it went."""
-        if self._n_blocks and not self._told:
-            _log.info("replay: %.2f s sent as recorded, bit for bit", self._n_blocks * BLOCK_S)
-        self.exhausted = False

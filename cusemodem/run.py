@@ -13,7 +13,8 @@ from cusemodem.archive import Archive
 from cusemodem.background import Background
 from cusemodem.config import ModemConfig
 from cusemodem.paths import state_directory
-from cusemodem.worker import Hooks, LineState, Served, Worker
+from cusemodem.served_line import Hooks, LineState, Served
+from cusemodem.worker import Worker
 
 log = logging.getLogger("cusemodem.run")
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import trio
 
-from cusemodem.worker import Served, Worker
+from cusemodem.served_line import Served
+from cusemodem.worker import Worker
 
 
 def line_status(served: Served, now: float) -> dict[str, Any]:

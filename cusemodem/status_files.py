@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cusemodem.service_status import sentence
 from cusemodem.status_command import call_text
-from cusemodem.supervisor import sentence
 
 Content = Callable[[], bytes]
 Tree = dict[str, "Content | Tree"]

@@ -10,10 +10,8 @@ from __future__ import annotations
 import gc
 import logging
 import random
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 
 import trio
 
@@ -24,12 +22,11 @@ from cusemodem.at.identity import CUSEMODEM
 from cusemodem.config import ModemConfig
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.port import Port
-from cusemodem.device_node import Device, open_device
-from cusemodem.iax_trace import TracedEndpoint
+from cusemodem.device_node import open_device
 from cusemodem.line import Line, LineOptions
+from cusemodem.line_sockets import LineSocket, LineSockets
 from cusemodem.lines import Lines
-from cusemodem.report import CallReport
-from cusemodem.tap import Tap
+from cusemodem.served_line import Hooks, LineState, Served, last_call
 from cusemodem.tick import BLOCK_S, TickClock
 
 IDLE_TICK_S = 0.1
@@ -53,63 +50,8 @@ STEADY_S = 60.0
 _log = logging.getLogger("cusemodem.run")
 
 
-class LineState(Enum):
-    """Where a configured line stands."""
-
-    STARTING = "starting"
-    READY = "ready"
-    FAILED = "failed"
-    """Out of service, to be tried again."""
-    ENDED = "ended"
-
-
 class _LineFaultError(Exception):
     """The line raised what it should not."""
-
-
-@dataclass(eq=False)
-class Served:
-    """One configured line and what there is of it."""
-
-    config: ModemConfig
-    state: LineState = LineState.STARTING
-    reason: str = ""
-    """Why it is not ready, in one sentence."""
-    n_restarts: int = 0
-    line: Line | None = None
-    port: Port | None = None
-    device: Device | None = None
-    registration: iax.Registration | None = None
-    replacement: ModemConfig | None = None
-    retiring: trio.Event = field(default_factory=trio.Event)
-    """To end when the line is on-hook; at once with `urgent`."""
-    urgent: bool = False
-    failed: trio.Event = field(default_factory=trio.Event)
-    tried: trio.Event = field(default_factory=trio.Event)
-    """It has been ready or has failed, once."""
-
-
-@dataclass(eq=False)
-class _Trunk:
-    """A UDP socket, its endpoint and how many lines use it."""
-
-    socket: iax.socket.Socket
-    endpoint: iax.Endpoint
-    core: iax.socket.DatagramCore
-    n_lines: int = 0
-    watch: trio.CancelScope = field(default_factory=trio.CancelScope)
-
-
-@dataclass
-class Hooks:
-    """What the process around the worker wants to know or adds."""
-
-    on_ready: Callable[[Served], None] = lambda _served: None
-    on_failure: Callable[[Served, float], None] = lambda served, pause_s: _log.error(
-        "%s; next try in %.0f s", served.reason, pause_s, extra={"line": served.config.name}
-    )
-    on_report: Callable[[Served, CallReport], None] = lambda _served, _report: None
-    new_tap: Callable[[ModemConfig], Tap | None] = lambda _config: None
 
 
 class Worker:
@@ -125,8 +67,7 @@ class Worker:
         self.lines = Lines(nowhere, max(capacity, len(configs), 1))
         self.lines.on_failure = self._line_failed
         self.clock = TickClock(0.0)
-        self._trunks: dict[object, _Trunk] = {}
-        self._opening = trio.Lock()
+        self._sockets = LineSockets(self._watch_in_background)
         self._nursery: trio.Nursery | None = None
         self._hurry = 0
         self._ticking: trio.Nursery | None = None
@@ -219,10 +160,10 @@ class Worker:
         served.state, served.failed = LineState.STARTING, trio.Event()
         server = await iax.socket.resolve(config.server_host, config.server_port)
         peer = iax.PeerConfig(server, config.peername, config.secret, config.refresh_s)
-        key, trunk = await self._open_trunk(config)
+        shared = await self._sockets.acquire(config)
         line: Line | None = None
         try:
-            trunk.endpoint.accept_from.add(server[0])
+            shared.endpoint.accept_from.add(server[0])
             port = served.port = Port()
             options = LineOptions(
                 config.cidnumber,
@@ -233,7 +174,7 @@ class Worker:
                 dsp_debug=config.dspdebug,
             )
             engine = Engine(replace(CUSEMODEM, last_call=lambda: last_call(served)))
-            line = self.lines.add(config.name, port, engine, peer, options, endpoint=trunk.endpoint)
+            line = self.lines.add(config.name, port, engine, peer, options, endpoint=shared.endpoint)
 
             def on_activity() -> None:
                 try:
@@ -241,14 +182,14 @@ class Worker:
                 except Exception as error:
                     self.lines.remove(line)
                     self._line_failed(line, error)
-                trunk.socket.flush(trunk.core)
+                shared.socket.flush(shared.core)
                 if not line.idle:
                     self._news.set()
 
             async with open_device(config, port, on_activity) as device:
                 served.line, served.device = line, device
                 if config.refresh_s:
-                    served.registration = trunk.endpoint.register(peer, trio.current_time())
+                    served.registration = shared.endpoint.register(peer, trio.current_time())
                 served.state, served.reason = LineState.READY, ""
                 self._hooks.on_ready(served)
                 served.tried.set()
@@ -257,12 +198,12 @@ class Worker:
                 finally:
                     served.device = None
                     with trio.CancelScope(shield=True):
-                        await self._farewell(served, line, trunk)
+                        await self._farewell(served, line, shared)
         finally:
             served.line = served.registration = None
             if line is not None:
                 self.lines.remove(line)
-            self._close_trunk(key, trunk)
+            self._sockets.release(shared)
 
     async def _until_over(self, served: Served, line: Line) -> None:
         async with trio.open_nursery() as nursery:
@@ -282,7 +223,7 @@ class Worker:
         if served.failed.is_set():
             raise _LineFaultError
 
-    async def _farewell(self, served: Served, line: Line, trunk: _Trunk) -> None:
+    async def _farewell(self, served: Served, line: Line, shared: LineSocket) -> None:
         """Hang up and deregister, and let both be acknowledged, within a bound."""
         now = trio.current_time()
         call = line.call
@@ -298,53 +239,21 @@ class Worker:
             with trio.move_on_after(FAREWELL_S):
                 while not (
                     (registration is None or registration.state is iax.RegistrationState.RELEASED)
-                    and (call is None or trunk.endpoint.statistics().calls == 0)
+                    and (call is None or shared.endpoint.statistics().calls == 0)
                 ):
-                    trunk.endpoint.handle_timer(trio.current_time())
-                    trunk.socket.flush(trunk.core)
+                    shared.endpoint.handle_timer(trio.current_time())
+                    shared.socket.flush(shared.core)
                     await trio.sleep(BLOCK_S)
         finally:
             self._hurry -= 1
         if registration is not None:
-            trunk.endpoint.forget(registration)
+            shared.endpoint.forget(registration)
 
     def _line_failed(self, line: Line, error: Exception) -> None:
         _log.error("internal fault", exc_info=error, extra={"line": line.name})
         for served in self.served.values():
             if served.line is line or (served.line is None and served.config.name == line.name):
                 served.failed.set()
-
-    # ------------------------------------------------------------------ sockets
-
-    async def _open_trunk(self, config: ModemConfig) -> tuple[object, _Trunk]:
-        key = trunk_key(config)
-        async with self._opening:
-            if key not in self._trunks:
-                self._trunks[key] = await self._new_trunk(config)
-            trunk = self._trunks[key]
-            trunk.n_lines += 1
-        return key, trunk
-
-    async def _new_trunk(self, config: ModemConfig) -> _Trunk:
-        socket = await iax.socket.Socket.open(port=config.port)
-        endpoint = iax.Endpoint(
-            random.SystemRandom(),
-            formats=config.formats,
-            new_playout=iax.ArrivalQueue if config.nojitterbuffer else iax.JitterBuffer,
-        )
-        core = TracedEndpoint(endpoint) if config.iax2debug else endpoint
-        trunk = _Trunk(socket, endpoint, core)
-        if self._ticking is not None:
-            self._ticking.start_soon(self._watch, trunk)
-        return trunk
-
-    def _close_trunk(self, key: object, trunk: _Trunk) -> None:
-        trunk.n_lines -= 1
-        if trunk.n_lines == 0:
-            trunk.watch.cancel()
-            trio.lowlevel.notify_closing(trunk.socket.fileno())
-            trunk.socket.close()
-            del self._trunks[key]
 
     # ------------------------------------------------------------------ the tick
 
@@ -380,8 +289,8 @@ class Worker:
         now = trio.current_time()
         if not self.lines.idle:
             return now + IDLE_TICK_S
-        due = (timer for trunk in self._trunks.values() if (timer := trunk.endpoint.next_timer()) is not None)
-        return min([*due, now + LONGEST_PAUSE_S])
+        due = self._sockets.next_timer()
+        return now + LONGEST_PAUSE_S if due is None else min(due, now + LONGEST_PAUSE_S)
 
     async def _pause(self, until: float) -> None:
         was_idle = self.lines.idle
@@ -393,33 +302,22 @@ class Worker:
         if was_idle:
             self.clock.resume(trio.current_time())
 
-    async def _watch(self, trunk: _Trunk) -> None:
+    def _watch_in_background(self, shared: LineSocket) -> None:
+        if self._ticking is not None:
+            self._ticking.start_soon(self._watch, shared)
+
+    async def _watch(self, shared: LineSocket) -> None:
         """End a pause when a datagram comes; during calls, when there is no pause, cost nothing."""
-        with trunk.watch, suppress(trio.ClosedResourceError):
+        with shared.watch, suppress(trio.ClosedResourceError):
             while True:
                 await self._pausing.wait()
-                await trunk.socket.wait_readable()
+                await shared.socket.wait_readable()
                 self._news.set()
                 await self._step_done.wait()
 
     def _step(self) -> None:
         now = trio.current_time()
-        for trunk in self._trunks.values():
-            trunk.socket.drain(trunk.core, now)
+        self._sockets.drain(now)
         self.lines.step(now)
-        for trunk in self._trunks.values():
-            trunk.socket.flush(trunk.core)
+        self._sockets.flush()
         self.clock.steer(self.lines.fill_error_samples())
-
-
-def last_call(served: Served) -> str:
-    """The sentence of the line's last call, for ATI6; "" before the first."""
-    report = served.line.last_report if served.line is not None else None
-    return "" if report is None else report.sentence()
-
-
-def trunk_key(config: ModemConfig) -> object:
-    """Lines with the same key share a socket; 0, any free port, is each line's own."""
-    if config.port == 0:
-        return config.name
-    return config.port

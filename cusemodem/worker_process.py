@@ -22,8 +22,9 @@ from cusemodem.config import ModemConfig
 from cusemodem.config_service import ServiceConfig
 from cusemodem.recording_store import Limits
 from cusemodem.report import CallReport
+from cusemodem.served_line import Hooks, Served
 from cusemodem.status import worker_status
-from cusemodem.worker import Hooks, Served, Worker
+from cusemodem.worker import Worker
 
 STATUS_INTERVAL_S = 1.0
 HEARTBEAT_S = 3.0

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cusemodem.live_replay import LiveReplay
 from cusemodem.recording import Recorder
 from cusemodem.recording_store import Limits, RecordingStore
-from cusemodem.replay import LiveReplay, ReplayError, replay_call
+from cusemodem.replay import ReplayError, replay_call
 from tests.call.test_fax_call import PAGES
 from tests.call.world import World
 from tests.host.t30_receiver import FaxReceiver
