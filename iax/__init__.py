@@ -6,7 +6,8 @@ exchange built on it.
 
 from iax.arrival_queue import ArrivalQueue
 from iax.auth import Account, PeerConfig
-from iax.call import Call, CallState, CallStatistics
+from iax.call import Call
+from iax.call_state import CallState, CallStatistics
 from iax.encryption import Encryption
 from iax.endpoint import Endpoint, EndpointStatistics
 from iax.events import (

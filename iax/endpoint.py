@@ -20,9 +20,10 @@ from types import MappingProxyType
 
 from iax import causes
 from iax.auth import Account, Accounts, CallTokens, PeerConfig, methods_of
-from iax.call import Call, CallState
+from iax.call import Call
 from iax.call_authentication import CallerCheck
 from iax.call_setup import Offer, read_new
+from iax.call_state import CallState
 from iax.dialogue import Desk, Dialogue
 from iax.elements import NO_ELEMENTS, Element, Elements, Pair, decode_untrusted, encode
 from iax.encryption import Encryption, UnreadableFrame

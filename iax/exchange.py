@@ -20,8 +20,9 @@ from functools import partial
 
 from iax import causes, milliwatt
 from iax.auth import Account, PeerConfig
-from iax.call import Call, CallState
+from iax.call import Call
 from iax.call_setup import MAX_NUMBER
+from iax.call_state import CallState
 from iax.elements import clean_text, fit_text
 from iax.endpoint import Endpoint, EndpointStatistics
 from iax.events import (

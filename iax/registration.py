@@ -17,7 +17,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from iax.auth import AuthenticationRefusedError, PeerConfig, answer_challenge
-from iax.call import MAX_CHALLENGES
+from iax.call_machine import MAX_CHALLENGES
 from iax.causes import FACILITY_REJECTED, cause_text
 from iax.dialogue import Desk, Dialogue
 from iax.elements import Element, Elements, Pair

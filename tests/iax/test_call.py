@@ -25,7 +25,7 @@ from iax import (
     PeerConfig,
     TextReceived,
 )
-from iax.call import _COMMANDS, _CONTROLS, MAX_CHALLENGES
+from iax.call_machine import COMMANDS, CONTROLS, MAX_CHALLENGES
 from iax.elements import Element
 from iax.frames import STATELESS_CALL_NUMBER, Command, Control, FrameType
 from tests.iax.rawpeer import ACK, SERVER, RawPeer, elements
@@ -590,7 +590,7 @@ class TestCalledIn:
 def test_every_command_in_every_state_is_handled_or_ignored(state: CallState) -> None:
     """The whole product of states and frames: nothing raises; what is not in the tables has no effect."""
     for subclass in range(128):
-        for type_, table in ((IAX, _COMMANDS), (CONTROL, _CONTROLS)):
+        for type_, table in ((IAX, COMMANDS), (CONTROL, CONTROLS)):
             peer = RawPeer()
             call, _ = peer.called()
             call.state = state
