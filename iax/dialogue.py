@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from iax.elements import Element, Elements, Pair, encode
 from iax.frames import STATELESS_CALL_NUMBER, Address, Command, FrameType, FullFrame
 from iax.reliability import Link, Order
-from iax.trunk import TrunkSender
+from iax.trunk import Trunks
 
 if TYPE_CHECKING:
     from iax.events import Event
@@ -46,7 +46,7 @@ class Desk:
     rng: random.Random
     outbox: deque[tuple[bytes, Address]] = field(default_factory=deque)
     events: deque[Event] = field(default_factory=deque)
-    trunks: dict[Address, TrunkSender] = field(default_factory=dict)
+    trunks: Trunks = field(default_factory=Trunks)
 
 
 class Dialogue:

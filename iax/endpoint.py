@@ -9,29 +9,26 @@ is dropped is counted by reason (`Drop`).
 
 from __future__ import annotations
 
-import heapq
 import random
-from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from types import MappingProxyType
 
 from iax import causes
+from iax.admission import Doorkeeper, Drop, KnownServers, demanding
 from iax.auth import Account, Accounts, CallTokens, PeerConfig, methods_of
 from iax.call import Call
 from iax.call_authentication import CallerCheck
 from iax.call_setup import Offer, read_new
 from iax.call_state import CallState
 from iax.dialogue import Desk, Dialogue
-from iax.elements import NO_ELEMENTS, Element, Elements, Pair, decode_untrusted, encode
-from iax.encryption import Encryption, UnreadableFrame
+from iax.dialogues import MAX_DIALOGUES, Dialogues
+from iax.elements import NO_ELEMENTS, Element, Elements, decode_untrusted
+from iax.encryption import UnreadableFrame
 from iax.events import Event
 from iax.formats import ALL_FORMATS, Format
 from iax.frames import (
-    MAX_CALL_NUMBER,
-    STATELESS_CALL_NUMBER,
     UNNUMBERED,
     Address,
     BadFrame,
@@ -48,37 +45,9 @@ from iax.playout import Playout
 from iax.registrar import Registrant, Registrar
 from iax.registration import Attempt, Registration
 from iax.reliability import Order
-from iax.trunk import TrunkSender
 
-MAX_DIALOGUES = 16_000
-QUARANTINE_S = 60.0
-"""A call number is not used again for so long."""
-STATELESS_REPLIES_PER_S = 200
-NUMBER_CLASSES = 32
-"""Call numbers are dealt out by UDP port modulo this, so that the modems of one host, which have ports in a
-row, never use the same one; chan_iax2 under load mixes up callers of one host whose numbers are equal."""
-OWN_CLASS_TRIES = 20
-"""After so many numbers in use, which means thousands of calls a minute, any class will do."""
 START_SPACING_S = 0.02
 """Registrations started together go out this far apart."""
-
-
-class Drop(Enum):
-    """Why a datagram was not acted upon."""
-
-    BAD_FRAME = "bad frame"
-    UNREADABLE = "encrypted with no key of that call, or not encrypted"
-    NO_DIALOGUE = "no dialogue with that call number"
-    WRONG_ADDRESS = "wrong address for that call number"
-    WRONG_CALL_NUMBER = "wrong source call number"
-    ADDRESS_NOT_ALLOWED = "new call from an address that is not allowed"
-    NUMBER_IN_USE = "new dialogue with the call number of another"
-    NOT_AN_OPENING = "no destination call number, and not a frame that may open a dialogue"
-    NO_REGISTRAR = "registration request, but this is not a server"
-    NO_ROOM = "too many dialogues"
-    NO_CALL_TOKEN = "call token demanded"  # noqa: S105
-    REPLY_LIMIT = "too many answers without state"
-    VIDEO = "video"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,32 +93,23 @@ class Endpoint:
         port: int = 0,
         local_address: Callable[[Address], Address | None] | None = None,
     ) -> None:
-        self.accept_from: set[str | Address] = set(accept_from)
-        self._accept_from_anyone = accept_from_anyone
         self._rng = rng
-        self._desk = Desk(self, rng)
+        self._dialogues = Dialogues(rng, port, self._freed)
+        self._desk = Desk(self._dialogues, rng)
         self._outbox = self._desk.outbox
         self._formats = tuple(formats)
         self._max_incoming = max_incoming
         self._new_playout = new_playout
-        self._tokens = CallTokens(rng) if demand_call_token else None
+        tokens = CallTokens(rng) if demand_call_token else None
+        self._door = Doorkeeper(self._outbox, tokens)
+        self._drops = self._door.drops
+        self._servers = KnownServers(accept_from, anyone=accept_from_anyone)
         self._accounts = accounts
         self._registrar = registrar
-        self._port = port
         self._local_address = local_address
-        self._peers: dict[PeerConfig, tuple[Address, ...]] = {}
-        self._dialogues: dict[int, Dialogue] = {}
-        self._by_remote: dict[tuple[Address, int], Dialogue] = {}
         self._registrations: list[Registration] = []
-        self._quarantine: deque[tuple[float, int]] = deque()
-        self._quarantined: set[int] = set()
-        self._timers: list[tuple[float, int, Dialogue]] = []
-        self._timer_serial = 0
         self._incoming = 0
-        self._drops: Counter[Drop] = Counter()
-        self._received = self._sent = self._offered = self._refused = self._stateless = 0
-        self._stateless_window = -1e9
-        self._stateless_in_window = 0
+        self._received = self._sent = self._offered = self._refused = 0
         self._starts_at = -1e9
 
     # -- the owner's side
@@ -164,7 +124,7 @@ class Endpoint:
             self._start_attempt,
             self._start_poke,
             first_at=self._starts_at,
-            addresses=self._peers[peer],
+            addresses=self._servers.addresses(peer),
             local_address=self._local_address,
         )
         self._registrations.append(registration)
@@ -175,38 +135,40 @@ class Endpoint:
         """Drop a released registration."""
         self._registrations.remove(registration)
 
+    @property
+    def accept_from(self) -> set[str | Address]:
+        """Hosts and (host, port) pairs whose calls are taken; add to it as needed."""
+        return self._servers.accept_from
+
     def add_peer(self, peer: PeerConfig) -> None:
         """Take calls from PEER, on its terms. `register` does it; for servers that know our address by
         themselves."""
-        if peer not in self._peers:
-            self._peers[peer] = (peer.address, *peer.alternatives)
-        self.accept_from.update(self._peers[peer])
+        self._servers.add(peer)
 
     def remove_peer(self, peer: PeerConfig) -> None:
         """Take no more calls from PEER, unless others have the same server."""
-        gone = set(self._peers.pop(peer, ()))
-        self.accept_from -= gone - {address for known in self._peers.values() for address in known}
+        self._servers.remove(peer)
 
     def move_peer(self, peer: PeerConfig, addresses: Sequence[Address], now: float) -> None:
         """Take ADDRESSES, the best first, as those of PEER from now on: its name has a new meaning.
 
         Calls that are up stay where they are.
         """
-        if not addresses or self._peers.get(peer) == tuple(addresses):
+        moved = tuple(addresses)
+        if not moved or self._servers.addresses(peer) == moved:
             return
-        self.remove_peer(peer)
-        self._peers[peer] = tuple(addresses)
-        self.add_peer(peer)
+        self._servers.remove(peer)
+        self._servers.add(peer, moved)
         for registration in self._registrations:
             if registration.peer == peer:
-                registration.move(tuple(addresses), now)
+                registration.move(moved, now)
 
     def address_of(self, peer: PeerConfig) -> Address:
         """Return where calls through PEER go: to the server that we are registered with, if any."""
         for registration in self._registrations:
             if registration.peer == peer:
                 return registration.address
-        return self._peers.get(peer, (peer.address,))[0]
+        return self._servers.addresses(peer)[0]
 
     def call(
         self,
@@ -225,7 +187,7 @@ class Endpoint:
         The first of FORMATS is what we ask for; the server chooses. DATE_TIME: our local time, to be told.
         """
         address = self.address_of(peer)
-        call = Call(self._desk, self._new_number(now), address, now)
+        call = Call(self._desk, self._dialogues.new_number(), address, now)
         call.jitter = self._new_playout() if playout is None else playout
         call.start_outgoing(
             peer,
@@ -237,8 +199,8 @@ class Endpoint:
             date_time=date_time,
         )
         if peer.trunk:
-            call.link.trunk = self._trunk_to(address, now)
-        self._dialogues[call.link.local] = call
+            call.link.trunk = self._desk.trunks.join(address, now)
+        self._dialogues.add(call)
         return call
 
     def events(self) -> list[Event]:
@@ -251,8 +213,7 @@ class Endpoint:
         """Return what has to go out, in order."""
         datagrams = list(self._outbox)
         self._outbox.clear()
-        for address, trunk in self._desk.trunks.items():
-            datagrams += [(datagram, address) for datagram in trunk.take()]
+        datagrams += self._desk.trunks.take()
         self._sent += len(datagrams)
         return datagrams
 
@@ -263,12 +224,10 @@ class Endpoint:
             self._sent,
             MappingProxyType({drop.value: count for drop, count in self._drops.items()}),
             len(self._dialogues),
-            sum(
-                isinstance(dialogue, Call) and not dialogue.finished for dialogue in self._dialogues.values()
-            ),
+            sum(isinstance(dialogue, Call) and not dialogue.finished for dialogue in self._dialogues),
             self._offered,
             self._refused,
-            self._stateless,
+            self._door.replies,
         )
 
     # -- time
@@ -278,42 +237,15 @@ class Endpoint:
         times = [
             timer for registration in self._registrations if (timer := registration.next_timer()) is not None
         ]
-        if self._timers:
-            times.append(self._timers[0][0])
+        if (due := self._dialogues.next_timer()) is not None:
+            times.append(due)
         return min(times, default=None)
 
     def handle_timer(self, now: float) -> None:
         """Do everything that is due: retransmissions, PINGs, registrations. Cheap when nothing is."""
-        timers = self._timers
-        while timers and timers[0][0] <= now:
-            due, _, dialogue = heapq.heappop(timers)
-            if dialogue.scheduled != due:
-                continue  # an older note; a newer one is in the heap
-            dialogue.scheduled = None
-            if dialogue.gone:
-                continue
-            dialogue.handle_timer(now)
-            if dialogue.gone:
-                self._free(dialogue, now)
-            else:
-                self.reschedule(dialogue)
+        self._dialogues.handle_timer(now)
         for registration in self._registrations:
             registration.handle_timer(now)
-        while self._quarantine and self._quarantine[0][0] <= now:
-            self._quarantined.discard(self._quarantine.popleft()[1])
-
-    def reschedule(self, dialogue: Dialogue) -> None:
-        """Note the dialogue's next timer (called by the dialogue)."""
-        due = dialogue.next_timer()
-        if due is None or (dialogue.scheduled is not None and dialogue.scheduled <= due):
-            return
-        dialogue.scheduled = due
-        self._timer_serial += 1
-        heapq.heappush(self._timers, (due, self._timer_serial, dialogue))
-
-    def remote_learned(self, dialogue: Dialogue) -> None:
-        """Note the peer's call number (called by the dialogue)."""
-        self._by_remote[dialogue.link.address, dialogue.link.remote] = dialogue
 
     # -- datagrams in
 
@@ -324,7 +256,7 @@ class Endpoint:
         if len(datagram) > 4 and not datagram[0] & 0x80:
             source = datagram[0] << 8 | datagram[1]
             if source:
-                dialogue = self._by_remote.get((addr, source))
+                dialogue = self._dialogues.by_remote.get((addr, source))
                 if isinstance(dialogue, Call):
                     if dialogue.link.secrecy is None:
                         dialogue.receive_mini(datagram[2] << 8 | datagram[3], datagram[4:], now)
@@ -358,7 +290,7 @@ class Endpoint:
             for entry in frame.entries:
                 by_source.setdefault(entry.source, []).append(entry.payload)
             for source, payloads in by_source.items():
-                call = self._by_remote.get((addr, source))
+                call = self._dialogues.by_remote.get((addr, source))
                 if isinstance(call, Call) and call.link.secrecy is None:
                     call.receive_trunked(frame.timestamp, payloads, now)
                 else:
@@ -376,7 +308,7 @@ class Endpoint:
         return dialogue.reveal_untrusted(datagram, now)
 
     def _receive_mini(self, frame: MiniFrame, addr: Address, now: float) -> None:
-        call = self._by_remote.get((addr, frame.source))
+        call = self._dialogues.by_remote.get((addr, frame.source))
         if isinstance(call, Call) and call.link.secrecy is None:
             call.receive_mini(frame.timestamp, frame.payload, now)
         else:
@@ -404,22 +336,22 @@ class Endpoint:
             self._drops[Drop.NOT_AN_OPENING] += 1
             return
         if frame.subclass == Command.POKE:
-            self._reply_without_state(frame, Command.PONG, (), addr, now)
+            self._door.reply(frame, Command.PONG, (), addr, now)
             return
         if frame.subclass not in (Command.NEW, Command.REGREQ, Command.REGREL):
             self._drops[Drop.NOT_AN_OPENING] += 1
             return
         if frame.subclass == Command.NEW:
-            if not self._allowed(addr):
+            if not self._servers.allowed(addr):
                 self._drops[Drop.ADDRESS_NOT_ALLOWED] += 1
                 return
         elif self._registrar is None:
             self._drops[Drop.NO_REGISTRAR] += 1
             return
-        if self._tokens is not None and not self._token_ok(self._tokens, frame, elements, addr, now):
+        if not self._door.address_proven(frame, elements, addr, now):
             return
         opening = _opening_of(frame)
-        known = self._by_remote.get((addr, frame.source))
+        known = self._dialogues.by_remote.get((addr, frame.source))
         if known is not None:
             if known.opening == opening:
                 known.receive(frame, elements, now)  # repeated: our answer got lost, or is on its way
@@ -433,7 +365,7 @@ class Endpoint:
                     known.handle_invalid(now)
                 return
             known.link.stop()
-            self._free(known, now)
+            self._dialogues.free(known, now)
         self._open(frame, elements, addr, opening, now)
 
     def _open(self, frame: FullFrame, elements: Elements, addr: Address, opening: bytes, now: float) -> None:
@@ -443,11 +375,9 @@ class Endpoint:
             command = Command.REJECT if is_call else Command.REGREJ
             if is_call:
                 self._refused += 1
-            self._reply_without_state(
-                frame, command, [(Element.CAUSECODE, causes.SWITCH_CONGESTION)], addr, now
-            )
+            self._door.reply(frame, command, [(Element.CAUSECODE, causes.SWITCH_CONGESTION)], addr, now)
             return
-        local = self._new_number(now)
+        local = self._dialogues.new_number()
         dialogue: Dialogue
         if is_call:
             dialogue = call = Call(self._desk, local, addr, now, frame.source)
@@ -459,14 +389,13 @@ class Endpoint:
                 self._desk, local, addr, now, remote=frame.source, registrar=self._registrar
             )
         dialogue.opening = opening
-        self._dialogues[local] = dialogue
-        self._by_remote[addr, frame.source] = dialogue
+        self._dialogues.add(dialogue)
         link = dialogue.link
         if link.receive(frame, now) is not Order.IN_ORDER:
             # a first frame whose number is not 0: no client does that
             self._drops[Drop.NOT_AN_OPENING] += 1
             link.stop()
-            self._free(dialogue, now)
+            self._dialogues.free(dialogue, now)
             return
         if is_call:
             self._offered += 1
@@ -474,13 +403,13 @@ class Endpoint:
             check, trunk = self._check_of(offer, addr)
             call.start_incoming(offer, now, formats=self._formats, check=check)
             if trunk:
-                call.link.trunk = self._trunk_to(addr, now)
+                call.link.trunk = self._desk.trunks.join(addr, now)
             if call.state is CallState.ENDED:
                 self._refused += 1
         else:
             registrant.start(frame, elements, now)
         link.acknowledge(frame)
-        self.reschedule(dialogue)
+        self._dialogues.reschedule(dialogue)
 
     def _check_of(self, offer: Offer, addr: Address) -> tuple[CallerCheck | None, bool]:
         """Return what the caller has to prove, None if nothing; and whether he gets trunk frames."""
@@ -496,99 +425,35 @@ class Endpoint:
                 offer.username,
             )
             return check, named is not None and named.trunk
-        peers = [peer for peer, addresses in self._peers.items() if addr in addresses]
-        peers = [peer for peer in peers if peer.username == offer.username] or peers
+        peers = self._servers.at(addr, offer.username)
         trunk = any(peer.trunk for peer in peers)
-        demanding = [
-            peer
-            for peer in peers
-            if peer.challenge_calls
-            or peer.encryption is Encryption.REQUIRED
-            or (peer.encryption is Encryption.ALLOWED and offer.encryption)
-        ]
-        if not demanding:
+        wary = demanding(peers, offer)
+        if not wary:
             return None, trunk
-        candidates = [peer.caller() for peer in demanding]
+        candidates = [peer.caller() for peer in wary]
         check = CallerCheck(candidates, methods_of(candidates), offer.encryption, self._rng, offer.username)
         return check, trunk
 
-    def _trunk_to(self, addr: Address, now: float) -> TrunkSender:
-        return self._desk.trunks.setdefault(addr, TrunkSender(now))
-
-    def _allowed(self, addr: Address) -> bool:
-        return self._accept_from_anyone or addr in self.accept_from or addr[0] in self.accept_from
-
-    def _token_ok(
-        self, tokens: CallTokens, frame: FullFrame, elements: Elements, addr: Address, now: float
-    ) -> bool:
-        token = elements.raw(Element.CALLTOKEN)
-        if tokens.valid_untrusted(token, addr, now):
-            return True
-        self._drops[Drop.NO_CALL_TOKEN] += 1
-        if Element.CALLTOKEN not in elements:
-            command = Command.REJECT if frame.subclass == Command.NEW else Command.REGREJ
-            pairs: list[Pair] = [(Element.CAUSECODE, causes.FACILITY_REJECTED)]
-            self._reply_without_state(frame, command, pairs, addr, now)
-        else:
-            pairs = [(Element.CALLTOKEN, tokens.make(addr, now))]
-            self._reply_without_state(frame, Command.CALLTOKEN, pairs, addr, now)
-        return False
-
-    def _reply_without_state(
-        self, frame: FullFrame, command: Command, pairs: Iterable[Pair], addr: Address, now: float
-    ) -> None:
-        if now - self._stateless_window >= 1.0:
-            self._stateless_window = now
-            self._stateless_in_window = 0
-        if self._stateless_in_window >= STATELESS_REPLIES_PER_S:
-            self._drops[Drop.REPLY_LIMIT] += 1
-            return
-        self._stateless_in_window += 1
-        self._stateless += 1
-        reply = FullFrame(
-            STATELESS_CALL_NUMBER, frame.source, frame.timestamp, 0, 1, FrameType.IAX, command, encode(pairs)
-        )
-        self._outbox.append((reply.encode(), addr))
-
-    # -- call numbers
+    # -- dialogues of our own
 
     def _start_attempt(self, registration: Registration, now: float) -> Attempt:
-        local = self._new_number(now)
+        local = self._dialogues.new_number()
         attempt = Attempt(self._desk, local, registration.address, now, registration)
-        self._dialogues[local] = attempt
+        self._dialogues.add(attempt)
         return attempt
 
     def _start_poke(self, registration: Registration, now: float) -> Poke:
-        local = self._new_number(now)
+        local = self._dialogues.new_number()
         poke = Poke(self._desk, local, registration.address, now, registration)
-        self._dialogues[local] = poke
+        self._dialogues.add(poke)
         poke.begin(now)
         return poke
 
-    def _new_number(self, now: float) -> int:
-        while self._quarantine and len(self._dialogues) + len(self._quarantine) > MAX_CALL_NUMBER // 2:
-            self._quarantined.discard(self._quarantine.popleft()[1])
-        tries = 0
-        while True:
-            tries += 1
-            number = self._rng.randint(STATELESS_CALL_NUMBER + 1, MAX_CALL_NUMBER)
-            if tries <= OWN_CLASS_TRIES:
-                number += (self._port - number) % NUMBER_CLASSES
-                if number > MAX_CALL_NUMBER:
-                    continue
-            if number not in self._dialogues and number not in self._quarantined:
-                return number
-
-    def _free(self, dialogue: Dialogue, now: float) -> None:
-        dialogue.gone = True
-        link = dialogue.link
-        self._dialogues.pop(link.local, None)
-        if self._by_remote.get((link.address, link.remote)) is dialogue:
-            del self._by_remote[link.address, link.remote]
-        if isinstance(dialogue, Call) and not dialogue.outgoing:
-            self._incoming -= 1
-        self._quarantine.append((now + QUARANTINE_S, link.local))
-        self._quarantined.add(link.local)
+    def _freed(self, dialogue: Dialogue) -> None:
+        if isinstance(dialogue, Call):
+            self._incoming -= not dialogue.outgoing
+        if dialogue.link.trunk is not None:
+            dialogue.link.trunk.leave()
 
 
 def _opening_of(frame: FullFrame) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from struct import Struct
 
+from iax.frames import Address
+
 MAX_TRUNK_OCTETS = 1240
 """Fits into one Ethernet frame with room to spare; what chan_iax2 sends by default (trunkmtu)."""
 
@@ -16,10 +18,17 @@ _ENTRY = Struct("!HHH")
 class TrunkSender:
     """Collects mini frames for one address until the next flush."""
 
-    def __init__(self, now: float) -> None:
-        self._zero = now
+    def __init__(self, zero: float) -> None:
+        """ZERO: when the trunk's time began."""
+        self._zero = zero
+        self.n_calls = 0
+        """Calls that send through it."""
         self._full: list[bytes] = []
         self._open = bytearray()
+
+    def leave(self) -> None:
+        """One of its calls is over."""
+        self.n_calls -= 1
 
     def add(self, source: int, timestamp: int, payload: bytes, now: float) -> None:
         """Put one frame of voice in; only the low 16 bits of TIMESTAMP travel."""
@@ -40,3 +49,34 @@ class TrunkSender:
         if self._open:
             self._full.append(bytes(self._open))
             self._open.clear()
+
+
+class Trunks:
+    """The trunk senders of one endpoint, by address; each lasts for as long as it has calls."""
+
+    def __init__(self) -> None:
+        self._senders: dict[Address, TrunkSender] = {}
+        self._zero: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._senders)
+
+    def join(self, address: Address, now: float) -> TrunkSender:
+        """Return the sender to ADDRESS for one more call, which says `leave` at its end."""
+        if self._zero is None:
+            self._zero = now  # of all, so that a trunk's time goes on after a pause without calls
+        sender = self._senders.setdefault(address, TrunkSender(self._zero))
+        sender.n_calls += 1
+        return sender
+
+    def take(self) -> list[tuple[bytes, Address]]:
+        """Return the datagrams to send now, and drop the senders that no call uses any more."""
+        datagrams: list[tuple[bytes, Address]] = []
+        unused = []
+        for address, sender in self._senders.items():
+            datagrams += [(datagram, address) for datagram in sender.take()]
+            if sender.n_calls <= 0:
+                unused.append(address)
+        for address in unused:
+            del self._senders[address]
+        return datagrams

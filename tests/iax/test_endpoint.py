@@ -9,10 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iax import CallEnded, CallState, Endpoint, IncomingCall, PeerConfig
+from iax.admission import STATELESS_REPLIES_PER_S, Drop
 from iax.auth import CALL_TOKEN_LIFE_S, CallTokens
+from iax.call_numbers import QUARANTINE_S
 from iax.elements import Element, encode
-from iax.endpoint import MAX_CALL_NUMBER, QUARANTINE_S, STATELESS_REPLIES_PER_S, Drop
-from iax.frames import STATELESS_CALL_NUMBER, Command, FrameType, FullFrame, MiniFrame, decode_untrusted
+from iax.frames import (
+    MAX_CALL_NUMBER,
+    STATELESS_CALL_NUMBER,
+    Command,
+    FrameType,
+    FullFrame,
+    MiniFrame,
+    decode_untrusted,
+)
 from tests.iax.rawpeer import SERVER, RawPeer, elements
 from tests.iax.spoil import spoil
 

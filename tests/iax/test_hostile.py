@@ -82,7 +82,7 @@ def in_state(state: CallState) -> tuple[RawPeer, Call]:
         peer = RawPeer(Endpoint(random.Random(1), accept_from=[SERVER], accounts=accounts))
         new = [(Element.VERSION, 2), (Element.CAPABILITY, 4), (Element.FORMAT, 4), (Element.USERNAME, "u")]
         peer.send(Command.NEW, *new)
-        (call,) = [d for d in peer.endpoint._dialogues.values() if isinstance(d, Call)]
+        (call,) = [d for d in peer.endpoint._dialogues if isinstance(d, Call)]
         peer.got()
         if call.link.remote and not peer.theirs:
             peer.theirs = call.link.local

@@ -17,7 +17,7 @@ from iax import (
     PeerConfig,
     Registered,
 )
-from iax.endpoint import QUARANTINE_S
+from iax.call_numbers import QUARANTINE_S
 from iax.exchange import Exchange
 from iax.frames import Address
 from tests.iax.network import Network, Phone
@@ -105,7 +105,7 @@ def run(n_calls: int, seed: int, encryption: Encryption) -> tuple[int, int]:
         assert statistics.calls == 0
         assert statistics.dialogues <= left, "a call number has leaked (a registration may be under way)"
         assert endpoint._incoming == 0
-        assert len(endpoint._by_remote) <= left
+        assert len(endpoint._dialogues.by_remote) <= left
     assert exchange.statistics(network.now).bridges == 0
     return answered, offered
 

@@ -270,7 +270,7 @@ class TestRegistrar:
     def test_a_client_that_does_not_answer_the_challenge_is_forgotten(self) -> None:
         network, _, server = self.server()
         for n in range(50):
-            token = server.endpoint._tokens.make(("192.0.2.50", 5000 + n), network.now)
+            token = server.endpoint._door.tokens.make(("192.0.2.50", 5000 + n), network.now)
             payload = encode([(Element.USERNAME, "\ufffd" * 85), (Element.CALLTOKEN, token)])
             request = FullFrame(9, 0, 1, 0, 0, IAX, Command.REGREQ, payload)
             server.endpoint.receive(request.encode(), ("192.0.2.50", 5000 + n), network.now)

@@ -19,7 +19,7 @@ from iax import (
     Registration,
     RegistrationReleased,
 )
-from iax.endpoint import NUMBER_CLASSES
+from iax.call_numbers import NUMBER_CLASSES
 from iax.exchange import Exchange
 from iax.frames import Address, Command, Control, FrameType, TrunkFrame
 from iax.frames import decode_untrusted as decode_frame
@@ -182,6 +182,21 @@ def test_voice_of_all_calls_goes_out_in_trunk_frames() -> None:
     sent = [packet for packet in network.sent if trunks(packet)]
     assert max(len(packet.datagram) for packet in sent) <= 1240
     assert 2 * count - 20 <= len(sent) <= 2 * count  # ten calls in two datagrams
+
+
+def test_trunk_senders_go_with_their_calls() -> None:
+    endpoint = Endpoint(random.Random(1))
+    for n in range(50):
+        server = (f"192.0.2.{n}", 4569)
+        call = endpoint.call(PeerConfig(server, "a", "sa", trunk=True), "1", 0.0)
+        endpoint.datagrams_to_send()
+        assert len(endpoint._desk.trunks) == n + 1
+        call.hangup(0.0)
+    for second in range(60):
+        endpoint.handle_timer(float(second))
+        endpoint.datagrams_to_send()
+    assert endpoint.statistics().dialogues == 0
+    assert len(endpoint._desk.trunks) == 0
 
 
 def test_hold_is_told() -> None:

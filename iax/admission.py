@@ -1,0 +1,125 @@
+"""Whom an endpoint lets in, and what it says to strangers without remembering them.
+
+A stranger costs no memory: POKE, refusals and demands for a call token are answered from the datagram alone,
+at most `STATELESS_REPLIES_PER_S`, and never with more octets than a token is long.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, MutableSequence, Sequence
+from enum import Enum
+
+from iax import causes
+from iax.auth import CallTokens, PeerConfig
+from iax.call_setup import Offer
+from iax.elements import Element, Elements, Pair, encode
+from iax.encryption import Encryption
+from iax.frames import STATELESS_CALL_NUMBER, Address, Command, FrameType, FullFrame
+
+STATELESS_REPLIES_PER_S = 200
+
+
+class Drop(Enum):
+    """Why a datagram was not acted upon."""
+
+    BAD_FRAME = "bad frame"
+    UNREADABLE = "encrypted with no key of that call, or not encrypted"
+    NO_DIALOGUE = "no dialogue with that call number"
+    WRONG_ADDRESS = "wrong address for that call number"
+    WRONG_CALL_NUMBER = "wrong source call number"
+    ADDRESS_NOT_ALLOWED = "new call from an address that is not allowed"
+    NUMBER_IN_USE = "new dialogue with the call number of another"
+    NOT_AN_OPENING = "no destination call number, and not a frame that may open a dialogue"
+    NO_REGISTRAR = "registration request, but this is not a server"
+    NO_ROOM = "too many dialogues"
+    NO_CALL_TOKEN = "call token demanded"  # noqa: S105
+    REPLY_LIMIT = "too many answers without state"
+    VIDEO = "video"
+
+
+class KnownServers:
+    """The servers whose calls are taken: those of the peers, and hosts and addresses given besides."""
+
+    def __init__(self, accept_from: Iterable[str | Address], *, anyone: bool) -> None:
+        self.accept_from: set[str | Address] = set(accept_from)
+        """Hosts, and (host, port) pairs."""
+        self._anyone = anyone
+        self._peers: dict[PeerConfig, tuple[Address, ...]] = {}
+
+    def add(self, peer: PeerConfig, addresses: tuple[Address, ...] = ()) -> None:
+        """Take calls from PEER, at ADDRESSES if its name has another meaning than in its configuration."""
+        if peer not in self._peers:
+            self._peers[peer] = addresses or (peer.address, *peer.alternatives)
+        self.accept_from.update(self._peers[peer])
+
+    def remove(self, peer: PeerConfig) -> None:
+        """Take no more calls from PEER, unless others have the same server."""
+        gone = set(self._peers.pop(peer, ()))
+        self.accept_from -= gone - {address for known in self._peers.values() for address in known}
+
+    def addresses(self, peer: PeerConfig) -> tuple[Address, ...]:
+        """Return where PEER is, the best address first; what its configuration says if it is not known."""
+        return self._peers.get(peer, (peer.address, *peer.alternatives))
+
+    def allowed(self, addr: Address) -> bool:
+        """Say whether calls from ADDR are taken."""
+        return self._anyone or addr in self.accept_from or addr[0] in self.accept_from
+
+    def at(self, addr: Address, username: str) -> list[PeerConfig]:
+        """Return the peers at ADDR: those with this USERNAME, or all if none has it."""
+        peers = [peer for peer, addresses in self._peers.items() if addr in addresses]
+        return [peer for peer in peers if peer.username == username] or peers
+
+
+def demanding(peers: Sequence[PeerConfig], offer: Offer) -> list[PeerConfig]:
+    """Return those of PEERS that have to prove themselves in a call that they offer us so."""
+    return [
+        peer
+        for peer in peers
+        if peer.challenge_calls
+        or peer.encryption is Encryption.REQUIRED
+        or (peer.encryption is Encryption.ALLOWED and offer.encryption)
+    ]
+
+
+class Doorkeeper:
+    """Answers strangers without remembering them, and counts what is turned away."""
+
+    def __init__(self, outbox: MutableSequence[tuple[bytes, Address]], tokens: CallTokens | None) -> None:
+        self._outbox = outbox
+        self.tokens = tokens
+        self.drops: Counter[Drop] = Counter()
+        self.replies = 0
+        self._second = -1e9
+        self._in_second = 0
+
+    def address_proven(self, frame: FullFrame, elements: Elements, addr: Address, now: float) -> bool:
+        """Say whether a dialogue may be opened from ADDR; if not, the call token it needs is on its way."""
+        tokens = self.tokens
+        if tokens is None or tokens.valid_untrusted(elements.raw(Element.CALLTOKEN), addr, now):
+            return True
+        self.drops[Drop.NO_CALL_TOKEN] += 1
+        if Element.CALLTOKEN not in elements:
+            command = Command.REJECT if frame.subclass == Command.NEW else Command.REGREJ
+            self.reply(frame, command, [(Element.CAUSECODE, causes.FACILITY_REJECTED)], addr, now)
+        else:
+            self.reply(frame, Command.CALLTOKEN, [(Element.CALLTOKEN, tokens.make(addr, now))], addr, now)
+        return False
+
+    def reply(
+        self, frame: FullFrame, command: Command, pairs: Iterable[Pair], addr: Address, now: float
+    ) -> None:
+        """Answer FRAME with COMMAND, unless there were too many such answers in this second."""
+        if now - self._second >= 1.0:
+            self._second = now
+            self._in_second = 0
+        if self._in_second >= STATELESS_REPLIES_PER_S:
+            self.drops[Drop.REPLY_LIMIT] += 1
+            return
+        self._in_second += 1
+        self.replies += 1
+        reply = FullFrame(
+            STATELESS_CALL_NUMBER, frame.source, frame.timestamp, 0, 1, FrameType.IAX, command, encode(pairs)
+        )
+        self._outbox.append((reply.encode(), addr))
