@@ -92,6 +92,8 @@ def test_completion_offers_commands_and_modems(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert set(_complete("--config", str(tmp_path), "")) == {*_commands(), "ttyIAX0", "ttyIAX1"}
     assert _complete("ttyIAX0", "--config", str(tmp_path), "run", "--p") == ["--pty"]
+    assert _complete("config", "h") == ["hylafax"]
+    assert set(_complete("--config", str(tmp_path), "config", "hylafax", "")) == {"ttyIAX0", "ttyIAX1"}
     assert _complete("tx", "--modulation", "v2") == ["v21", "v27ter", "v29"]
 
 

@@ -13,7 +13,7 @@ _cusemodem() {
 
     COMPREPLY=()
     case $previous in
-        --config)
+        --config | --into)
             compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             return ;;
@@ -53,7 +53,7 @@ _cusemodem() {
         exchange)
             options='--clock-ppm --codecs --duplicate --encryption --help --jitter-ms --listen --loss --no-call-token
                 --peer --reorder --rsa-key --seed --trunk' ;;
-        config) options='--config --help --number' ;;
+        config) options='--config --help --into --number' ;;
         mount) options='--allow-other --config --control --help' ;;
         status) options='--config --control --help --json --watch' ;;
         import) options='--config --help' ;;
@@ -68,7 +68,9 @@ _cusemodem() {
     elif [[ $command == check || $command == replay || $command == import || $command == mount ]]; then
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
-    elif [[ -z $command || $command == run || $command == report ]]; then
+    elif [[ $command == config && $previous == config ]]; then
+        mapfile -t COMPREPLY < <(compgen -W 'asterisk hylafax mgetty' -- "$current")
+    elif [[ -z $command || $command == run || $command == report || $command == config ]]; then
         local words='' file
         [[ -n $command ]] || words='channel check compile config exchange import mount replay report run rx status tx'
         for file in "$directory"/*[!~]; do

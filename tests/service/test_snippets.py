@@ -1,13 +1,19 @@
-"""`cusemodem config asterisk`: a real Asterisk takes it, and calls the right modem of a shared port."""
+"""`cusemodem config`: a real Asterisk takes it, and calls the right modem of a shared port; what HylaFAX and
+mgetty are told is what our modem understands."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from cusemodem import cli
+from cusemodem.at.engine import Engine
+from cusemodem.config_service import load_directory
+from cusemodem.fax_program_snippets import hylafax_config, mgetty_config
+from cusemodem.snippets import asterisk_peers
 from tests.bed.asterisk import Asterisk
 from tests.service.running import RunningService, eventually
 
@@ -63,3 +69,85 @@ def test_asterisk_takes_it_and_rings_the_modem_that_was_meant(
         finally:
             peers.write_text(before)
             asterisk.cli("iax2 reload")
+
+
+def _config(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = cli.main(["config", *arguments])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_the_shipped_hylafax_configuration_is_the_generated_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ttyIAX0").write_text(
+        "[modem]\npeername = fax0\nmode = 600\ncidname = Example Ltd\ncidnumber = 5550100\n"
+    )
+    shipped = Path(__file__).parent.parent.parent / "docs" / "hylafax" / "config.ttyIAX0"
+    assert _config(capsys, "hylafax", "--config", str(tmp_path)) == (0, shipped.read_text(), "")
+
+
+def test_hylafax_gets_a_file_for_each_modem_and_none_is_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = RunningService(tmp_path)
+    service.modem(0, "cidnumber = 5550100")
+    service.modem(1, "cidnumber = 5550101", "cidname = Second", "mode = 660")
+    directory = ["--config", str(service.etc)]
+    status, out, err = _config(capsys, "hylafax", *directory)
+    assert (status, out) == (1, "")
+    assert "HylaFAX wants a file for each modem; name one of ttyIAX0, ttyIAX1, or use --into DIR" in err
+    into = tmp_path / "hylafax"
+    into.mkdir()
+    (into / "config.ttyIAX0").write_text("mine\n")
+    status, out, err = _config(capsys, "hylafax", "--into", str(into), *directory)
+    assert (status, out) == (1, f"{into}/config.ttyIAX1\n")
+    assert f"{into}/config.ttyIAX0 is there already and was left alone" in err
+    assert (into / "config.ttyIAX0").read_text() == "mine\n"
+    written = (into / "config.ttyIAX1").read_text()
+    assert "FAXNumber:\t\t5550101\n" in written
+    assert 'LocalIdentifier:\t"Second"\n' in written
+    assert "DeviceMode:\t\t0660\n" in written
+    assert "ModemSetupDTRCmd:\tAT&D2\n" in written, "a program that dies hangs up"
+    status, _, err = _config(capsys, "hylafax", "--into", str(tmp_path / "none"), *directory)
+    assert (status, "No such file or directory; run as root, or write another --into DIR" in err) == (1, True)
+
+
+def test_mgetty_gets_a_section_for_each_modem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    service = RunningService(tmp_path)
+    service.modem(0, "cidnumber = 5550100", "owner = root:root")
+    service.modem(1)
+    directory = ["--config", str(service.etc)]
+    status, out, _ = _config(capsys, "mgetty", *directory)
+    assert status == 0
+    first, second = out.split("port ttyIAX")[1:]
+    assert "modem-type cls1\n" in first, "mgetty looks for Class 2 by itself"
+    assert "port-owner root\n  port-group root\n  port-mode 0660\n" in first
+    assert "fax-id 5550100\n" in first
+    assert "port-owner" not in second
+    service.modem(1, 'cidnumber = 12"34')
+    status, out, err = _config(capsys, "mgetty", *directory)
+    assert (status, out) == (1, "")
+    assert "ttyIAX1: the other program cannot read the cidnumber" in err
+    assert _config(capsys, "mgetty", "--into", "/tmp", *directory)[0] == 1
+    assert _config(capsys, "hylafax", "--number", "1", *directory)[0] == 1
+
+
+@pytest.mark.parametrize("program", ["asterisk", "hylafax", "mgetty"])
+def test_the_modem_takes_every_command_in_the_snippets(program: str, tmp_path: Path) -> None:
+    """AT commands in what we generate are commands that our modem answers with OK."""
+    service = RunningService(tmp_path)
+    service.modem(0, "cidnumber = 5550100", "cidname = A")
+    (modem,) = load_directory(service.etc).served
+    text = {
+        "asterisk": asterisk_peers([modem]),
+        "hylafax": hylafax_config(modem),
+        "mgetty": mgetty_config([modem]),
+    }[program]
+    commands = re.findall(r"\bAT[&+A-Z0-9=%\",sd]+", text)
+    assert len(commands) == {"asterisk": 0, "hylafax": 5, "mgetty": 3}[program], commands
+    for command in commands:
+        engine = Engine()
+        filled = command.replace("%s", "Name").replace("%d", "123")
+        engine.host_bytes(filled.encode() + b"\r")
+        assert engine.take_output().endswith(b"\r\nOK\r\n"), command
