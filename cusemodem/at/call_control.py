@@ -8,117 +8,61 @@ event). What the modem sends and hears once a call is up is `class1.py`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, Final
 
 from cusemodem.at import actions, events
-from cusemodem.at.caller_id import caller_lines
+from cusemodem.at.call_rules import CallRules
+from cusemodem.at.call_states import (
+    AbortCommand,
+    AnswerCommand,
+    CallCounters,
+    CallState,
+    DialCommand,
+    Expired,
+    HangUpCommand,
+    OffHookCommand,
+    OriginateCommand,
+    ReleaseCommand,
+)
 from cusemodem.at.class1 import BLOCK, Class1
 from cusemodem.at.dial_string import DialString
 from cusemodem.at.host_data import SAMPLE_RATE_HZ
 from cusemodem.at.outbox import Outbox
 from cusemodem.at.results import CALL_FAILURES, Result
+from cusemodem.at.ringing import Ringer
 from cusemodem.at.settings import Settings
 
-RING_PERIOD: Final = 5 * SAMPLE_RATE_HZ
-"""From RING to RING, as IAXmodem has it."""
-
-RING_PATIENCE: Final = SAMPLE_RATE_HZ
-"""RING waits this long for the end of a command line being typed (V.250 §5.6 wants it whole; chosen)."""
-
-BUSY_AFTER_CALL: Final = 5 * SAMPLE_RATE_HZ
-"""No call is taken for 5 s after a hang-up: the host program re-initialises (IAXmodem's rule)."""
-
-
-class CallState(Enum):
-    """Where the call stands."""
-
-    ON_HOOK = auto()
-    OFF_HOOK = auto()
-    "busied out by ATH1"
-    RINGING = auto()
-    DIALLING = auto()
-    ANSWERING = auto()
-    HANDSHAKE = auto()
-    "audio flows; the first CONNECT is due within S7"
-    CONNECTED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class DialCommand:
-    """D with a number."""
-
-    dial: DialString
-
-
-@dataclass(frozen=True, slots=True)
-class OriginateCommand:
-    """D without a number: on a call, start calling tone and V.21 reception."""
-
-    silent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerCommand:
-    """A, or the S0 automatic."""
-
-
-@dataclass(frozen=True, slots=True)
-class HangUpCommand:
-    """H0, Z, &F, DTR."""
-
-
-@dataclass(frozen=True, slots=True)
-class OffHookCommand:
-    """H1."""
-
-
-@dataclass(frozen=True, slots=True)
-class AbortCommand:
-    """The host sent a character while D or A was under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """S7 seconds have passed without a carrier."""
-
-
-@dataclass(slots=True)
-class CallCounters:
-    """Calls so far."""
-
-    calls_out: int = 0
-    calls_in: int = 0
-    calls_answered: int = 0
-    calls_failed: int = 0
-    events_ignored: int = 0
+BLIND_DIALLING: Final = frozenset((0, 1, 3))
+"""X values that do not wait for a dial tone but S6 seconds (V.250 §6.3.9, §6.2.10)."""
 
 
 class CallControl:
     """The machine. Commands give a Result, or None when the result comes later through `report`."""
 
     def __init__(
-        self, settings: Settings, outbox: Outbox, class1: Class1, report: Callable[[Result], None]
+        self,
+        settings: Settings,
+        outbox: Outbox,
+        class1: Class1,
+        rules: CallRules,
+        report: Callable[[Result], None],
     ) -> None:
         self.state = CallState.ON_HOOK
         self.counters = CallCounters()
-        self.caller: events.CallerId | None = None
+        self.ringer = Ringer(settings, outbox, rules.ring_types)
         self.last_dialled = ""
         self.dtr = True
         self.line_in_progress = False
         self._settings = settings
         self._out = outbox
         self._class1 = class1
+        self._rules = rules
         self._report = report
         self._timer: int | None = None
         self._busy_samples = 0
         self._dial = DialString("")
         self._with_tone = True
         self._carrier = False
-        self._ring_due = False
-        self._ring_overdue = 0
-        self._shown_caller = False
 
     # ------------------------------------------------------------------ what others ask
 
@@ -140,7 +84,8 @@ class CallControl:
     @property
     def awaits_call(self) -> bool:
         """D or A is under way and a character of the host aborts it."""
-        return self.state is CallState.DIALLING or (self.state is CallState.ANSWERING and self._with_tone)
+        dialling = self.state in (CallState.DIAL_PAUSE, CallState.DIALLING)
+        return dialling or (self.state is CallState.ANSWERING and self._with_tone)
 
     @property
     def carrier(self) -> bool:
@@ -176,7 +121,8 @@ class CallControl:
         """One block has passed."""
         if self._busy_samples > 0:
             self._busy_samples -= BLOCK
-        if self._ring_due:
+        if self.state is CallState.RINGING:
+            self.ringer.tick()
             self._ring()
         if self._timer is not None:
             self._timer -= BLOCK
@@ -198,22 +144,22 @@ class CallControl:
     def _release(self, *, busy: bool = True) -> None:
         """The call is over."""
         self._carrier = False
-        self._ring_due = False
-        self._settings.registers.set(1, 0)
-        self._busy_samples = BUSY_AFTER_CALL if busy else self._busy_samples
+        self.ringer.stop()
+        if busy:
+            self._busy_samples = round(self._rules.busy_after_call_s * SAMPLE_RATE_HZ)
         self._enter(CallState.ON_HOOK)
 
-    def _hang_up(self, _command: HangUpCommand) -> Result:
+    def _hang_up(self, _command: HangUpCommand | ReleaseCommand) -> Result:
         self._class1.reset()
         self._out.act(actions.HangUp())
         self._release()
         return Result.OK
 
-    def _already_on_hook(self, _command: HangUpCommand) -> Result:
+    def _already_on_hook(self, _command: HangUpCommand | ReleaseCommand) -> Result:
         self._class1.reset()  # frames of an ended call are forgotten
         return Result.OK
 
-    def _go_on_hook(self, _command: HangUpCommand) -> Result:
+    def _go_on_hook(self, _command: HangUpCommand | ReleaseCommand | AbortCommand) -> Result:
         self._out.act(actions.GoOnHook())
         self._release()
         return Result.OK
@@ -230,15 +176,23 @@ class CallControl:
 
     def _start_dial(self, command: DialCommand) -> None:
         self._dial = command.dial
-        self.caller = None
+        self.ringer.caller = None
         self.counters.calls_out += 1
         self._class1.reset()
+        waits = self._settings.call_progress in BLIND_DIALLING and not command.dial.awaits_tone
+        if waits and self.state is CallState.ON_HOOK and (pause_s := self._settings.registers[6]):
+            self._out.act(actions.TakeOffHook())
+            self._enter(CallState.DIAL_PAUSE, pause_s * SAMPLE_RATE_HZ)
+        else:
+            self._place_call(None)
+
+    def _place_call(self, _event: Expired | None) -> None:
         registers = self._settings.registers
         self._out.act(
             actions.Dial(
-                number=command.dial.number,
-                after_answer=command.dial.after_answer,
-                silent=command.dial.silent,
+                number=self._number(),
+                after_answer=self._dial.after_answer,
+                silent=self._dial.silent,
                 timeout_s=float(registers[7]),
                 pause_s=float(registers[8]),
                 calling_name=self._settings.calling_name,
@@ -246,6 +200,10 @@ class CallControl:
             )
         )
         self._enter(CallState.DIALLING, self._wait_for_carrier())
+
+    def _number(self) -> str:
+        prefix = self._rules.international_prefix if self._dial.international else ""
+        return prefix + self._dial.number
 
     def _dialled_answered(self, _event: events.CallAnswered) -> Result | None:
         if self._dial.stay_in_command:
@@ -281,45 +239,24 @@ class CallControl:
     # being called
 
     def _incoming(self, event: events.IncomingCall) -> None:
-        self.caller = event.caller
-        self._shown_caller = False
         self.counters.calls_in += 1
-        self._settings.registers.set(1, 0)
         self._class1.reset()
         self._enter(CallState.RINGING)
-        self._ring_due, self._ring_overdue = True, 0
+        self.ringer.begin(event.caller)
         self._ring()
 
     def _ring(self) -> None:
-        """RING now, or when the command line being typed has ended."""
-        self._ring_overdue += BLOCK
-        if self.line_in_progress and self._ring_overdue <= RING_PATIENCE:
+        """RING now or when the command line being typed has ended; S0 answers."""
+        if not self.ringer.ring(line_in_progress=self.line_in_progress):
             return
-        self._ring_due, self._ring_overdue = False, 0
-        self._timer = RING_PERIOD
-        if self._settings.number("+VCID") and not self._shown_caller:
-            self.show_caller()
-        registers = self._settings.registers
-        registers.set(1, min(registers[1] + 1, 255))
-        self._out.result(Result.RING)
-        if 0 < registers[0] <= registers[1] and self._settings.is_fax_class_1 and self._may_answer:
+        wanted = self._settings.registers[0]
+        if 0 < wanted <= self.ringer.n_rings and self._settings.is_fax_class_1 and self._may_answer:
             self._answer(AnswerCommand())
 
     @property
     def _may_answer(self) -> bool:
         """No automatic answer while DTR is off (V.250 §6.2.9), unless &D0 or &D1 ignores it."""
         return self.dtr or self._settings.basic["&D"] < 2
-
-    def show_caller(self) -> None:
-        """The caller-ID lines of the present or last incoming call."""
-        self._shown_caller = True
-        if self.caller is not None:
-            for line in caller_lines(self.caller):
-                self._out.text(line)
-
-    def _ring_again(self, _event: Expired) -> None:
-        self._ring_due = True
-        self._ring()
 
     def _caller_gone(self, _event: events.CallerGone | events.CallEnded) -> None:
         """RINGs just stop; the modem is free at once (the host was never on this call)."""
@@ -333,7 +270,7 @@ class CallControl:
         return Result.OK
 
     def _pick_up(self, *, with_tone: bool) -> None:
-        self._ring_due = False
+        self.ringer.stop()
         self._with_tone = with_tone
         self._dial = DialString("")
         self.counters.calls_answered += 1
@@ -375,6 +312,7 @@ Handler = Callable[[CallControl, Any], Result | None]
 _LIVE: Final[Mapping[type, Handler]] = {
     events.CallEnded: CallControl._ended,
     HangUpCommand: CallControl._hang_up,
+    ReleaseCommand: CallControl._hang_up,
     OffHookCommand: CallControl._is_off_hook,
     OriginateCommand: CallControl._originate,
     AnswerCommand: CallControl._answer_on_line,
@@ -385,17 +323,24 @@ TRANSITIONS: Final[Mapping[CallState, Mapping[type, Handler]]] = {
         events.IncomingCall: CallControl._incoming,
         DialCommand: CallControl._start_dial,
         HangUpCommand: CallControl._already_on_hook,
+        ReleaseCommand: CallControl._already_on_hook,
         OffHookCommand: CallControl._take_off_hook,
     },
     CallState.OFF_HOOK: {
         DialCommand: CallControl._start_dial,
         HangUpCommand: CallControl._go_on_hook,
+        ReleaseCommand: CallControl._go_on_hook,
         OffHookCommand: CallControl._is_off_hook,
+    },
+    CallState.DIAL_PAUSE: {
+        Expired: CallControl._place_call,
+        AbortCommand: CallControl._go_on_hook,
+        HangUpCommand: CallControl._go_on_hook,
+        ReleaseCommand: CallControl._go_on_hook,
     },
     CallState.RINGING: {
         events.CallerGone: CallControl._caller_gone,
         events.CallEnded: CallControl._caller_gone,
-        Expired: CallControl._ring_again,
         AnswerCommand: CallControl._answer,
         HangUpCommand: CallControl._hang_up,
         OffHookCommand: CallControl._answer_silently,
@@ -407,6 +352,7 @@ TRANSITIONS: Final[Mapping[CallState, Mapping[type, Handler]]] = {
         Expired: CallControl._dial_expired,
         AbortCommand: CallControl._aborted,
         HangUpCommand: CallControl._hang_up,
+        ReleaseCommand: CallControl._hang_up,
     },
     CallState.ANSWERING: {
         events.CallAnswered: CallControl._answered,
@@ -415,6 +361,7 @@ TRANSITIONS: Final[Mapping[CallState, Mapping[type, Handler]]] = {
         Expired: CallControl._answer_failed,
         AbortCommand: CallControl._aborted,
         HangUpCommand: CallControl._hang_up,
+        ReleaseCommand: CallControl._hang_up,
         OffHookCommand: CallControl._is_off_hook,
     },
     CallState.HANDSHAKE: {**_LIVE, Expired: CallControl._handshake_expired},

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from cusemodem.at.call_control import (
+from cusemodem.at.call_states import (
     AnswerCommand,
     DialCommand,
     HangUpCommand,
     OffHookCommand,
     OriginateCommand,
+    ReleaseCommand,
 )
 from cusemodem.at.command_context import Context, Handler, number, range_number, say
 from cusemodem.at.dial_string import parse_dial_string
@@ -21,6 +22,8 @@ from cusemodem.at.settings import Settings
 
 SWITCHES: Final = {"E": 1, "L": 3, "M": 3, "Q": 1, "V": 1, "X": 4, "&C": 1, "&D": 3}
 """Commands that set one number, and its highest value."""
+
+HANG_UP: Final = HangUpCommand()
 
 _HIGHEST_PROFILE: Final = 9
 _STORED_NUMBERS: Final = 10
@@ -59,7 +62,7 @@ def _dial(context: Context, command: Command) -> Result | None:
         return Result.ERROR
     result = calls.command(DialCommand(dial))
     if result is None:
-        calls.last_dialled = dial.number + dial.after_answer
+        calls.last_dialled = dial.again
     return result
 
 
@@ -95,9 +98,11 @@ def _tone(context: Context, _command: Command) -> Result:
     return Result.OK
 
 
-def reset(context: Context, settings: Settings) -> Result | None:
-    """Hang up and take `settings`: Z, &F and DTR with &D3."""
-    result = context.calls.command(HangUpCommand())
+def reset(
+    context: Context, settings: Settings, command: HangUpCommand | ReleaseCommand = HANG_UP
+) -> Result | None:
+    """Hang up and take `settings`: Z, &F and, as ReleaseCommand, DTR with &D3."""
+    result = context.calls.command(command)
     context.settings.load(settings)
     return result
 

@@ -40,7 +40,7 @@ def _repeat_caller_id(context: Context, command: Command) -> Result:
         return say(context, "(0,1)")
     if command.form is Form.READ or command.argument not in ("", "0", "1"):
         return Result.ERROR
-    context.calls.show_caller()
+    context.calls.ringer.show_caller()
     return Result.OK
 
 

@@ -19,12 +19,20 @@ class DialString:
     """`number` is called; `after_answer` (digits and commas) is sent once it has answered.
 
     `silent` (`@`): no calling tone. `stay_in_command` (`;`): the call is set up, the modem stays off.
+    `international`: a `+` stood before the first digit. `awaits_tone`: a `W` did, so S6 need not pass.
     """
 
     number: str
     after_answer: str = ""
     silent: bool = False
     stay_in_command: bool = False
+    international: bool = False
+    awaits_tone: bool = False
+
+    @property
+    def again(self) -> str:
+        """What L dials: the same call, whatever stood behind it in its line."""
+        return ("+" if self.international else "") + self.number + self.after_answer + "@" * self.silent
 
     @property
     def n_pauses(self) -> int:
@@ -38,7 +46,8 @@ def parse_dial_string(text: str, stored: Mapping[int, str], last: str) -> DialSt
     `S=n` takes number n of `stored`, a lone `L` repeats `last` (the previous dial string).
 
     >>> parse_dial_string("T9W555-0100,,12;", {}, "")
-    DialString(number='95550100', after_answer=',,12', silent=False, stay_in_command=True)
+    DialString(number='95550100', after_answer=',,12', silent=False, stay_in_command=True, \
+international=False, awaits_tone=False)
     """
     method = text.lstrip("TP")
     if method.rstrip(";") == "L":
@@ -48,7 +57,9 @@ def parse_dial_string(text: str, stored: Mapping[int, str], last: str) -> DialSt
     stay = text.endswith(";")
     number: list[str] = []
     after: list[str] = []
-    silent = False
+    silent = international = awaits_tone = False
+    if "+" in text:
+        text = text.replace("(0)", "")  # +44 (0)20 …: the national prefix is not dialled from abroad
     for symbol in text.removesuffix(";"):
         if symbol in _DIGITS:
             (after if after else number).append(symbol)
@@ -57,11 +68,15 @@ def parse_dial_string(text: str, stored: Mapping[int, str], last: str) -> DialSt
                 after.append(symbol)
         elif symbol == "@":
             silent = True
+        elif symbol == "+" and not number:
+            international = True
+        elif symbol == "W" and not number:
+            awaits_tone = True
         elif symbol not in _IGNORED:
             return None
     if len(number) > MAX_DIGITS or len(after) > MAX_DIGITS:
         return None
-    return DialString("".join(number), "".join(after), silent, stay)
+    return DialString("".join(number), "".join(after), silent, stay, international, awaits_tone)
 
 
 def _recall(index: str, stored: Mapping[int, str]) -> str:

@@ -21,7 +21,9 @@ from typing import Final
 
 from cusemodem.at import events
 from cusemodem.at.actions import Action
-from cusemodem.at.call_control import AbortCommand, CallControl, CallCounters, CallState, HangUpCommand
+from cusemodem.at.call_control import CallControl
+from cusemodem.at.call_rules import USUAL_RULES, CallRules
+from cusemodem.at.call_states import AbortCommand, CallCounters, CallState, HangUpCommand, ReleaseCommand
 from cusemodem.at.caller_id import sanitise
 from cusemodem.at.class1 import BLOCK, Class1, Counters
 from cusemodem.at.class1_states import Abort, HostMode, State, Timeout
@@ -73,11 +75,11 @@ _CALL_EVENTS: Final = (
 class Engine:
     """One modem's AT engine; see the module's text for the order of calls."""
 
-    def __init__(self, identity: Identity = CUSEMODEM) -> None:
+    def __init__(self, identity: Identity = CUSEMODEM, rules: CallRules = USUAL_RULES) -> None:
         self._settings = Settings()
         self._out = Outbox(self._settings)
         self._class1 = Class1(self._settings, self._out, self._report)
-        self._calls = CallControl(self._settings, self._out, self._class1, self._report)
+        self._calls = CallControl(self._settings, self._out, self._class1, rules, self._report)
         self._context = Context(self._settings, Settings(), identity, self._out, self._calls, self._class1)
         self._line = CommandLine()
         self._input = bytearray()
@@ -147,7 +149,10 @@ class Engine:
         self._calls.dtr = True
 
     def dtr_dropped(self) -> None:
-        """The host program dropped DTR: as &D says, ignore, command state, hang up, or reset."""
+        """The host program dropped DTR: as &D says, ignore, command state, hang up, or reset.
+
+        A call that rings goes on ringing, as on any modem: programs drop DTR when they begin anew.
+        """
         self._calls.dtr = False
         mode = self._settings.basic["&D"]
         if mode == 0:
@@ -158,14 +163,14 @@ class Engine:
                 self._class1.reset()
                 self._say(Result.OK)
         elif mode == 2:
-            self._calls.command(HangUpCommand())
+            self._calls.command(ReleaseCommand())
         else:
-            reset(self._context, self._context.profile)
+            reset(self._context, self._context.profile, ReleaseCommand())
 
     def host_gone(self) -> None:
-        """Nobody has the port open any more: hang up whatever &D says; nothing is said."""
+        """Nobody has the port open any more: hang up whatever &D says; nothing is said, a ring goes on."""
         self._forget_host()
-        self._calls.command(HangUpCommand())
+        self._calls.command(ReleaseCommand())
 
     # ------------------------------------------------------------------ out
 

@@ -36,6 +36,14 @@ class Outbox:
             s3, s4 = settings.registers[3], settings.registers[4]
             self.data(format_result(shown, verbose=settings.verbose, s3=s3, s4=s4))
 
+    def ring(self, kind: str) -> None:
+        """RING, with V1 followed by the kind of a distinctive ring."""
+        settings = self._settings
+        if kind and settings.verbose and not settings.quiet:
+            self.text(f"{Result.RING.text} {kind}")
+        else:
+            self.result(Result.RING)
+
     def text(self, text: str) -> None:
         """A line of information text."""
         settings = self._settings

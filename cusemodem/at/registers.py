@@ -26,7 +26,7 @@ REGISTERS: Final = {
     3: Register(13, 0, 127, "line terminator"),
     4: Register(10, 0, 127, "response formatting character"),
     5: Register(8, 0, 127, "line editing character"),
-    6: Register(2, 0, 255, "seconds before blind dialling; without effect"),
+    6: Register(2, 0, 255, "seconds before blind dialling (X0, X1, X3)"),
     7: Register(60, 1, 255, "seconds from dialling or answering to the first carrier"),
     8: Register(5, 0, 255, "seconds of a comma in the dial string"),
     10: Register(0, 0, 255, "tenths of a second of carrier loss before hang-up; without effect"),

@@ -86,6 +86,10 @@ class FakeLine:
         log, self.log = self.log, []
         return log
 
+    def dials(self) -> list[actions.Dial]:
+        """The calls placed since the log was last taken."""
+        return [action for action in self.take_log() if isinstance(action, actions.Dial)]
+
     def _later(self, seconds: float, event: events.Event | None) -> None:
         busy_until = max([at for at, _ in self._jobs], default=self.n_blocks)
         self._jobs.append((busy_until + max(1, round(seconds * 50)), event))
@@ -114,3 +118,12 @@ class FakeLine:
         elif isinstance(action, actions.SendSilence | actions.HangUp):
             self._transmitting = False
             self._jobs.clear()
+
+
+def line_on_call() -> FakeLine:
+    """On a call in class 1, in command state, nothing heard yet."""
+    line = FakeLine()
+    line.host(b"ATE0+FCLASS=1;D5;\r")
+    line.far(events.CallAnswered())
+    line.take_log()
+    return line

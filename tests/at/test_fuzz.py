@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cusemodem.at import Engine, events
 from cusemodem.at.actions import Action
-from cusemodem.at.call_control import CallState
+from cusemodem.at.call_states import CallState
 from cusemodem.at.class1_states import State
 from cusemodem.at.engine import MAX_KEPT
 from cusemodem.at.host_data import BUFFER
@@ -24,6 +24,7 @@ WORDS = [
     b"ATA\r",
     b"ATD123,9;\r",
     b"ATDT5@\r",
+    b"ATX3S6=1DT5\r",
     b"ATH\r",
     b"ATH1\r",
     b"ATZ\r",

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import cusemodem.at
-from cusemodem.at import Engine, actions, call_control, class1_states, events
+from cusemodem.at import Engine, actions, call_control, call_states, class1_states, events
 from cusemodem.at import class1 as class1_module
-from cusemodem.at.call_control import CallState
+from cusemodem.at.call_states import CallState
 from cusemodem.at.class1_states import Abort, HostMode, State, Timeout
 
 MODEM_EVENTS: dict[type, object] = {
@@ -199,83 +199,98 @@ CALL_INPUTS: dict[type, object] = {
     events.CallAnswered: events.CallAnswered(),
     events.CallFailed: events.CallFailed("BUSY"),
     events.CallEnded: events.CallEnded(),
-    call_control.Expired: call_control.Expired(),
-    call_control.DialCommand: b"ATD2\r",
-    call_control.OriginateCommand: b"ATD\r",
-    call_control.AnswerCommand: b"ATA\r",
-    call_control.HangUpCommand: b"ATH\r",
-    call_control.OffHookCommand: b"ATH1\r",
-    call_control.AbortCommand: b"\x18",
+    call_states.Expired: call_states.Expired(),
+    call_states.DialCommand: b"ATD2\r",
+    call_states.OriginateCommand: b"ATD\r",
+    call_states.AnswerCommand: b"ATA\r",
+    call_states.HangUpCommand: b"ATH\r",
+    call_states.OffHookCommand: b"ATH1\r",
+    call_states.ReleaseCommand: None,
+    call_states.AbortCommand: b"\x18",
 }
 IGNORED = ("", None)
 C = CallState
 CALL_EXPECTED: dict[CallState, dict[type, tuple[str, CallState]]] = {
     C.ON_HOOK: {
         events.IncomingCall: ("RING", C.RINGING),
-        call_control.DialCommand: ("", C.DIALLING),
-        call_control.OriginateCommand: (ERROR, C.ON_HOOK),
-        call_control.AnswerCommand: (ERROR, C.ON_HOOK),
-        call_control.HangUpCommand: (OK, C.ON_HOOK),
-        call_control.OffHookCommand: (OK, C.OFF_HOOK),
+        call_states.DialCommand: ("", C.DIALLING),
+        call_states.OriginateCommand: (ERROR, C.ON_HOOK),
+        call_states.AnswerCommand: (ERROR, C.ON_HOOK),
+        call_states.HangUpCommand: (OK, C.ON_HOOK),
+        call_states.OffHookCommand: (OK, C.OFF_HOOK),
     },
     C.OFF_HOOK: {
-        call_control.DialCommand: ("", C.DIALLING),
-        call_control.OriginateCommand: (ERROR, C.OFF_HOOK),
-        call_control.AnswerCommand: (ERROR, C.OFF_HOOK),
-        call_control.HangUpCommand: (OK, C.ON_HOOK),
-        call_control.OffHookCommand: (OK, C.OFF_HOOK),
+        call_states.DialCommand: ("", C.DIALLING),
+        call_states.OriginateCommand: (ERROR, C.OFF_HOOK),
+        call_states.AnswerCommand: (ERROR, C.OFF_HOOK),
+        call_states.HangUpCommand: (OK, C.ON_HOOK),
+        call_states.OffHookCommand: (OK, C.OFF_HOOK),
+        call_states.ReleaseCommand: ("", C.ON_HOOK),
     },
     C.RINGING: {
         events.CallerGone: ("", C.ON_HOOK),
         events.CallEnded: ("", C.ON_HOOK),
-        call_control.Expired: ("RING", C.RINGING),
-        call_control.DialCommand: (ERROR, C.RINGING),
-        call_control.OriginateCommand: (ERROR, C.RINGING),
-        call_control.AnswerCommand: ("", C.ANSWERING),
-        call_control.HangUpCommand: (OK, C.ON_HOOK),
-        call_control.OffHookCommand: (OK, C.ANSWERING),
+        call_states.DialCommand: (ERROR, C.RINGING),
+        call_states.OriginateCommand: (ERROR, C.RINGING),
+        call_states.AnswerCommand: ("", C.ANSWERING),
+        call_states.HangUpCommand: (OK, C.ON_HOOK),
+        call_states.OffHookCommand: (OK, C.ANSWERING),
+    },
+    C.DIAL_PAUSE: {
+        call_states.Expired: ("", C.DIALLING),
+        call_states.DialCommand: ("", C.DIAL_PAUSE),
+        call_states.OriginateCommand: (ERROR, C.ON_HOOK),
+        call_states.AnswerCommand: (ERROR, C.ON_HOOK),
+        call_states.HangUpCommand: (OK, C.ON_HOOK),
+        call_states.OffHookCommand: (OK, C.OFF_HOOK),
+        call_states.ReleaseCommand: ("", C.ON_HOOK),
+        call_states.AbortCommand: (OK, C.ON_HOOK),
     },
     C.DIALLING: {  # a command's A aborts, the command is obeyed, and only its own result is said
         events.CallAnswered: ("", C.HANDSHAKE),
         events.CallFailed: ("BUSY", C.ON_HOOK),
         events.CallEnded: (NC, C.ON_HOOK),
-        call_control.Expired: ("NO ANSWER", C.ON_HOOK),
-        call_control.DialCommand: ("", C.DIALLING),
-        call_control.OriginateCommand: (ERROR, C.ON_HOOK),
-        call_control.AnswerCommand: (ERROR, C.ON_HOOK),
-        call_control.HangUpCommand: (OK, C.ON_HOOK),
-        call_control.OffHookCommand: (OK, C.OFF_HOOK),
-        call_control.AbortCommand: (OK, C.ON_HOOK),
+        call_states.Expired: ("NO ANSWER", C.ON_HOOK),
+        call_states.DialCommand: ("", C.DIALLING),
+        call_states.OriginateCommand: (ERROR, C.ON_HOOK),
+        call_states.AnswerCommand: (ERROR, C.ON_HOOK),
+        call_states.HangUpCommand: (OK, C.ON_HOOK),
+        call_states.OffHookCommand: (OK, C.OFF_HOOK),
+        call_states.ReleaseCommand: ("", C.ON_HOOK),
+        call_states.AbortCommand: (OK, C.ON_HOOK),
     },
     C.ANSWERING: {
         events.CallAnswered: ("", C.HANDSHAKE),
         events.CallEnded: (NC, C.ON_HOOK),
         events.CallerGone: (NC, C.ON_HOOK),
-        call_control.Expired: (NC, C.ON_HOOK),
-        call_control.DialCommand: ("", C.DIALLING),
-        call_control.OriginateCommand: (ERROR, C.ON_HOOK),
-        call_control.AnswerCommand: (ERROR, C.ON_HOOK),
-        call_control.HangUpCommand: (OK, C.ON_HOOK),
-        call_control.OffHookCommand: (OK, C.OFF_HOOK),
-        call_control.AbortCommand: (OK, C.ON_HOOK),
+        call_states.Expired: (NC, C.ON_HOOK),
+        call_states.DialCommand: ("", C.DIALLING),
+        call_states.OriginateCommand: (ERROR, C.ON_HOOK),
+        call_states.AnswerCommand: (ERROR, C.ON_HOOK),
+        call_states.HangUpCommand: (OK, C.ON_HOOK),
+        call_states.OffHookCommand: (OK, C.OFF_HOOK),
+        call_states.ReleaseCommand: ("", C.ON_HOOK),
+        call_states.AbortCommand: (OK, C.ON_HOOK),
     },
     C.HANDSHAKE: {
         events.CallEnded: (NC, C.ON_HOOK),
-        call_control.Expired: (NC, C.ON_HOOK),
-        call_control.DialCommand: (ERROR, C.CONNECTED),
-        call_control.OriginateCommand: ("", C.HANDSHAKE),
-        call_control.AnswerCommand: ("", C.HANDSHAKE),
-        call_control.HangUpCommand: (OK, C.ON_HOOK),
-        call_control.OffHookCommand: (OK, C.CONNECTED),
-        call_control.AbortCommand: (OK, C.CONNECTED),
+        call_states.Expired: (NC, C.ON_HOOK),
+        call_states.DialCommand: (ERROR, C.CONNECTED),
+        call_states.OriginateCommand: ("", C.HANDSHAKE),
+        call_states.AnswerCommand: ("", C.HANDSHAKE),
+        call_states.HangUpCommand: (OK, C.ON_HOOK),
+        call_states.OffHookCommand: (OK, C.CONNECTED),
+        call_states.ReleaseCommand: ("", C.ON_HOOK),
+        call_states.AbortCommand: (OK, C.CONNECTED),
     },
     C.CONNECTED: {
         events.CallEnded: ("", C.ON_HOOK),
-        call_control.DialCommand: (ERROR, C.CONNECTED),
-        call_control.OriginateCommand: ("", C.HANDSHAKE),
-        call_control.AnswerCommand: ("", C.HANDSHAKE),
-        call_control.HangUpCommand: (OK, C.ON_HOOK),
-        call_control.OffHookCommand: (OK, C.CONNECTED),
+        call_states.DialCommand: (ERROR, C.CONNECTED),
+        call_states.OriginateCommand: ("", C.HANDSHAKE),
+        call_states.AnswerCommand: ("", C.HANDSHAKE),
+        call_states.HangUpCommand: (OK, C.ON_HOOK),
+        call_states.OffHookCommand: (OK, C.CONNECTED),
+        call_states.ReleaseCommand: ("", C.ON_HOOK),
     },
 }
 
@@ -287,6 +302,7 @@ def at_call_state(state: CallState) -> Engine:
         C.ON_HOOK: [],
         C.OFF_HOOK: [b"ATH1\r"],
         C.RINGING: [events.IncomingCall()],
+        C.DIAL_PAUSE: [b"ATX3D1\r"],
         C.DIALLING: [b"ATD1\r"],
         C.ANSWERING: [events.IncomingCall(), b"ATA\r"],
         C.HANDSHAKE: [b"ATD1\r", events.CallAnswered()],
@@ -311,14 +327,16 @@ def test_call_product(state: CallState, event: type) -> None:
     ignored = engine.statistics().calls.events_ignored
     if isinstance(happened, bytes):
         engine.host_bytes(happened)
-    elif event is call_control.Expired:
-        engine._calls.event(call_control.Expired())
+    elif event is call_states.ReleaseCommand:
+        engine.dtr_dropped()
+    elif event is call_states.Expired:
+        engine._calls.event(call_states.Expired())
     else:
         engine.event(happened)  # type: ignore[arg-type]
     text, new_state = CALL_EXPECTED[state].get(event, ("", state))
     assert said(engine) == text
     assert engine._calls.state is new_state
-    if event not in CALL_EXPECTED[state] and not isinstance(happened, bytes):
+    if event not in CALL_EXPECTED[state] and not isinstance(happened, bytes | None):
         assert engine.statistics().calls.events_ignored == ignored + 1
 
 

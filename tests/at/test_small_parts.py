@@ -62,8 +62,10 @@ def test_dle_pairs(stuffed: bytes, payload: bytes) -> None:
     [
         ("T5550100", DialString("5550100")),
         ("P 5-5(5).0/1!00", DialString("5550100")),
-        ("+44123", DialString("44123")),
+        ("+44123", DialString("44123", international=True)),
+        ("+44(0)123", DialString("44123", international=True)),
         ("9W123", DialString("9123")),
+        ("TW9+1", DialString("91", awaits_tone=True)),
         (",,9", DialString("9")),  # nothing to wait for before the first digit
         ("100,,23#*A,4", DialString("100", ",,23#*A,4")),
         ("100@", DialString("100", silent=True)),
