@@ -6,7 +6,6 @@ import logging
 import signal
 import sys
 
-import sdnotify
 import trio
 
 from cusemodem.archive import Archive
@@ -14,6 +13,7 @@ from cusemodem.background import Background
 from cusemodem.config import ModemConfig
 from cusemodem.paths import state_directory
 from cusemodem.served_line import Hooks, LineState, Served
+from cusemodem.systemd_notices import Notices
 from cusemodem.worker import Worker
 
 log = logging.getLogger("cusemodem.run")
@@ -39,7 +39,7 @@ async def _run(config: ModemConfig, background: Background) -> int:
     archive = Archive(state_directory(), background)
     hooks = Hooks(_say_ready, on_failure, lambda _served, report: archive.keep(report), archive.new_tap)
     worker = Worker([config], hooks)
-    notify = sdnotify.SystemdNotifier()
+    notices = Notices()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(worker.run)
@@ -49,10 +49,10 @@ async def _run(config: ModemConfig, background: Background) -> int:
                 nursery.cancel_scope.cancel()
                 return 1
             started = True
-            notify.notify("READY=1")
+            notices.tell("READY=1")
             number = await anext(signals)
             log.info("ending on %s", signal.Signals(number).name)
-            notify.notify("STOPPING=1")
+            notices.tell("STOPPING=1")
             worker.stop()
     return 0
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from cusemodem.config import ModemConfig
 from cusemodem.config_service import Configuration, load_directory
+from cusemodem.systemd_notices import Notices
 
 READY = b"+"
-COMPILE_S = 120
+COMPILE_S = 600
 """What systemd is asked to wait for a first start, with nothing compiled yet."""
 
 
@@ -49,8 +50,6 @@ def under_notify() -> bool:
 def _serve(directory: Path, configuration: Configuration, ready_fd: int | None, *, classic: bool) -> int:
     from multiprocessing.connection import Connection  # noqa: PLC0415 - not needed for wrong usage
 
-    import sdnotify  # noqa: PLC0415
-
     import dsp  # noqa: PLC0415 - brings numba
     from cusemodem import logs, worker_process  # noqa: PLC0415
     from cusemodem.control_server import ControlError  # noqa: PLC0415
@@ -61,8 +60,8 @@ def _serve(directory: Path, configuration: Configuration, ready_fd: int | None, 
     as_json = service.log_format == "json"
     logs.set_up(logs.LogHandler(sink, as_json=as_json, name_lines=not isinstance(sink, logs.FileSink)))
     log = logging.getLogger("cusemodem.service")
-    notify = sdnotify.SystemdNotifier()
-    notify.notify(f"STATUS=loading the signal processing\nEXTEND_TIMEOUT_USEC={COMPILE_S * 1_000_000}")
+    notices = Notices()
+    notices.tell(f"STATUS=loading the signal processing\nEXTEND_TIMEOUT_USEC={COMPILE_S * 1_000_000}")
     dsp.Bank(1)  # loads the compiled code once, for all that are forked; compiles it, the first time
     log.info("serving %d modems of %s", len(configuration.served), directory)
     for config in configuration.served:

@@ -16,17 +16,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import sdnotify
-
 from cusemodem.config import ConfigError
 from cusemodem.config_service import Configuration, load_directory
 from cusemodem.control_server import ControlServer
 from cusemodem.line_placement import Placement
 from cusemodem.service_status import sentence, service_status
+from cusemodem.systemd_notices import Notices
 from cusemodem.worker_children import Child, Children, Serve
 
 STOP_TIMEOUT_S = 6.0
 """How long workers may take to hang up and deregister before they are killed."""
+
+NOTICE_RETRY_S = 0.5
+"""How soon a notice that systemd had no room for is tried again."""
 
 _log = logging.getLogger("cusemodem.service")
 
@@ -49,7 +51,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._children = Children(serve, self._selector, self._hear)
         self._placement = Placement(self._children)
-        self._notify = sdnotify.SystemdNotifier()
+        self._notices = Notices()
         self._watchdog_s = _watchdog_s()
         self._watchdog_at = 0.0
         self._is_ready = False
@@ -93,6 +95,8 @@ class Supervisor:
             due.append(restart_at)
         if self._watchdog_s:
             due.append(self._watchdog_at)
+        if self._notices.waiting:
+            due.append(now + NOTICE_RETRY_S)
         if self._stopping_since is not None:
             due.append(self._stopping_since + STOP_TIMEOUT_S)
         return max(0.0, min(due) - now)
@@ -111,6 +115,7 @@ class Supervisor:
 
     def _look_after(self) -> None:
         now = time.monotonic()
+        self._notices.flush()
         self._children.restart_due()
         if self._stopping_since is not None and now >= self._stopping_since + STOP_TIMEOUT_S:
             self._children.kill_all()
@@ -118,10 +123,10 @@ class Supervisor:
         if self._watchdog_s and now >= self._watchdog_at:
             self._watchdog_at = now + self._watchdog_s / 3
             if all(child.alive(now) for child in self._children):
-                self._notify.notify("WATCHDOG=1")
+                self._notices.tell("WATCHDOG=1")
         if not self._is_ready and all(child.started for child in self._children):
             self._is_ready = True
-            self._notify.notify("READY=1")
+            self._notices.tell("READY=1")
             self._on_ready()
         self._tell_status()
 
@@ -129,7 +134,7 @@ class Supervisor:
         if self._stopping_since is not None:
             return
         _log.info("ending on %s", why)
-        self._notify.notify("STOPPING=1")
+        self._notices.tell("STOPPING=1")
         self._stopping_since = time.monotonic()
         self._children.ending = True
         self._children.order_all("stop")
@@ -148,7 +153,7 @@ class Supervisor:
     def reload(self) -> None:
         """Read the configuration again: new lines start, vanished ones end when on-hook, changed ones start
         anew at the end of their call. With a mistake in it everything stays as it is."""
-        self._notify.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._notices.tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             fresh = load_directory(self._directory)
         except ConfigError as error:
@@ -157,7 +162,7 @@ class Supervisor:
             _log.error("the configuration was not reloaded: the old one stays in force")
         else:
             self._apply(fresh)
-        self._notify.notify("READY=1")
+        self._notices.tell("READY=1")
 
     def _apply(self, fresh: Configuration) -> None:
         if fresh.service != self._configuration.service:
@@ -179,7 +184,7 @@ class Supervisor:
         text = sentence(self.status())
         if text != self._told:
             self._told = text
-            self._notify.notify(f"STATUS={text}")
+            self._notices.tell(f"STATUS={text}")
 
 
 def _watchdog_s() -> float:
