@@ -19,6 +19,8 @@ MAX_BATCH = 1000
 """Datagrams read by one `drain`: a flood cannot hold up the tick."""
 MAX_DATAGRAM = 4096
 RECEIVE_BUFFER = 1 << 20
+MAPPED = "::ffff:"
+"""How a socket for both families writes IPv4 (RFC 4291 §2.5.5.2); nobody else sees it."""
 DSCP_EF = 46
 """Expedited forwarding (RFC 3246), what Asterisk sets with tos=ef."""
 
@@ -42,15 +44,19 @@ class Socket:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._ipv6 = sock.family == socket.AF_INET6
         self.address: Address = sock.getsockname()[:2]
-        """The host and port it is bound to."""
+        """The host and port it is bound to; "::": all, of IPv4 too."""
         self.send_errors = 0
         """Datagrams that the kernel refused (no route, full buffer); as good as lost on the way."""
         self.receive_errors = 0
 
     @classmethod
-    async def open(cls, host: str = "0.0.0.0", port: int = 0) -> Socket:  # noqa: S104 - a modem's default
-        """Bind to HOST (name or address) and PORT (0: any). Raise `SocketError`."""
+    async def open(cls, host: str = "", port: int = 0) -> Socket:
+        """Bind to HOST (name or address; "": IPv4 and IPv6, as this machine has them) and PORT (0: any).
+
+        Raise `SocketError`.
+        """
         return cls(await open_udp(host, port))
 
     def fileno(self) -> int:
@@ -84,7 +90,7 @@ class Socket:
             except OSError:  # an ICMP error of something sent before
                 self.receive_errors += 1
                 continue
-            receive(datagram, addr[:2], now)
+            receive(datagram, address_of(addr), now)
         return MAX_BATCH
 
     def flush(self, core: DatagramCore) -> int:
@@ -93,29 +99,83 @@ class Socket:
         count = 0
         for datagram, addr in core.datagrams_to_send():
             try:
-                send_to(datagram, addr)
+                send_to(datagram, self._named(addr))
                 count += 1
             except OSError:
                 self.send_errors += 1
         return count
 
+    def _named(self, addr: Address) -> Address:
+        """Return ADDR as this socket's family writes it."""
+        host, port = addr
+        return (MAPPED + host, port) if self._ipv6 and ":" not in host else addr
+
+    def local_address(self, server: Address) -> Address | None:
+        """Return where datagrams to SERVER leave from; None if there is no way to it."""
+        host, port = self.address
+        if host not in ("::", "0.0.0.0"):  # noqa: S104
+            return self.address
+        try:
+            with socket.socket(
+                socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_DGRAM
+            ) as probe:
+                probe.connect(server)  # of UDP: chooses a route, sends nothing
+                return str(probe.getsockname()[0]), port
+        except OSError:
+            return None
+
+
+def address_of(addr: tuple[str, int] | tuple[str, int, int, int]) -> Address:
+    """Return a socket's address as the endpoint knows it: IPv4 plain, link-local IPv6 with its interface."""
+    host, port = addr[:2]
+    if host.startswith(MAPPED):
+        return host.removeprefix(MAPPED), port
+    if len(addr) == 4 and addr[3]:
+        return f"{host}%{addr[3]}", port
+    return host, port
+
 
 async def open_udp(host: str, port: int) -> socket.socket:
     """Return a bound, non-blocking UDP socket with DSCP EF. Raise `SocketError`."""
+    if not host:
+        try:
+            return _bound(socket.AF_INET6, ("::", port), "all addresses")
+        except _NoSuchFamilyError:  # a kernel without IPv6
+            return _bound(socket.AF_INET, ("0.0.0.0", port), "all addresses")  # noqa: S104
     try:
         found = await trio.socket.getaddrinfo(
             host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
         )
     except OSError as error:
         raise SocketError(f"cannot listen on {host}: {error.strerror}; check the host name") from error
-    family, kind, protocol, _, addr = found[0]
-    sock = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
+    family, _, _, _, addr = found[0]
+    try:
+        return _bound(family, addr, host)
+    except _NoSuchFamilyError as error:
+        raise SocketError(
+            f"cannot listen on {host}: this machine has no IPv6; write an IPv4 address"
+        ) from error
+
+
+class _NoSuchFamilyError(Exception):
+    """The kernel knows no such addresses."""
+
+
+def _bound(family: int, addr: tuple[str | int, ...], host: str) -> socket.socket:
+    port = int(addr[1])
+    try:
+        sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.EAFNOSUPPORT:
+            raise SocketError(_bind_error(host, port, error)) from error
+        raise _NoSuchFamilyError from error
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(addr[0] != "::"))
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, DSCP_EF << 2)
-        else:
+        if family == socket.AF_INET or addr[0] == "::":
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, DSCP_EF << 2)
         sock.bind(addr)
     except OSError as error:
@@ -125,14 +185,21 @@ async def open_udp(host: str, port: int) -> socket.socket:
 
 
 async def resolve(host: str, port: int) -> Address:
-    """Return the numeric address of a server. Raise `SocketError`."""
+    """Return the first of a server's numeric addresses. Raise `SocketError`."""
+    return (await resolve_all(host, port))[0]
+
+
+async def resolve_all(host: str, port: int) -> tuple[Address, ...]:
+    """Return a server's numeric addresses, IPv4 first (where chan_iax2 listens). Raise `SocketError`.
+
+    A thread does the asking: the caller's loop goes on meanwhile.
+    """
     try:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except OSError as error:
         raise SocketError(f"cannot find the server {host}: {error.strerror}; check its name") from error
-    ipv4 = [entry for entry in found if entry[0] == socket.AF_INET]
-    addr = (ipv4 or found)[0][4]
-    return str(addr[0]), int(addr[1])
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    return tuple(dict.fromkeys(address_of(entry[4]) for entry in found))
 
 
 def _bind_error(host: str, port: int, error: OSError) -> str:

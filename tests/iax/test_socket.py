@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 
 import pytest
 import trio
 
-from iax import Account, CallAnswered, CallEnded, Endpoint, Event, PeerConfig, Registered
+from iax import Account, CallAnswered, CallEnded, CallState, Endpoint, Event, PeerConfig, Registered
 from iax.exchange_server import serve
 from iax.frames import Address
 from iax.impairment import Impairments
-from iax.socket import DSCP_EF, MAX_BATCH, Socket, SocketError, resolve
+from iax.socket import DSCP_EF, MAX_BATCH, Socket, SocketError, address_of, resolve, resolve_all
 
 
 class Sink:
@@ -94,6 +95,92 @@ async def test_ipv6() -> None:
             await sock.wait_readable()
         assert sock.drain(sink, 0.0) == 1
         assert sink.received[0][1] == sock.address
+
+
+async def has_ipv6() -> bool:
+    try:
+        (await Socket.open("::1")).close()
+    except SocketError:
+        return False
+    return True
+
+
+async def test_one_socket_for_both_families() -> None:
+    with await Socket.open() as both, await Socket.open("127.0.0.1") as old:
+        port = both.address[1]
+        others = [old, *([await Socket.open("::1")] if await has_ipv6() else [])]
+        sink = Sink()
+        sink.to_send = [(b"out", other.address) for other in others]
+        assert both.flush(sink) == len(others)
+        for other in others:
+            with trio.fail_after(5):
+                await other.wait_readable()
+            heard = Sink()
+            assert other.drain(heard, 0.0) == 1
+            assert heard.received[0][1] == (other.address[0], port), "not from the mapped form"
+            heard.to_send = [(b"back", (other.address[0], port))]
+            other.flush(heard)
+            assert both.local_address(other.address) == (other.address[0], port)
+        while len(sink.received) < len(others):
+            with trio.fail_after(5):
+                await both.wait_readable()
+            both.drain(sink, 0.0)
+        assert {addr for _, addr, _ in sink.received} == {other.address for other in others}
+        assert both._socket.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) == DSCP_EF << 2
+        with pytest.raises(SocketError, match="on all addresses is taken by another program"):
+            await Socket.open(port=port)
+        for other in others:
+            other.close()
+
+
+async def test_without_ipv6_all_addresses_are_those_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.socket
+
+    def no_ipv6(family: int, *rest: int) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real(family, *rest)
+
+    monkeypatch.setattr(socket, "socket", no_ipv6)
+    with await Socket.open() as sock:
+        assert sock.address[0] == "0.0.0.0"
+        sink = Sink()
+        sink.to_send = [(b"x", ("2001:db8::1", 4569)), (b"y", ("127.0.0.1", sock.address[1]))]
+        assert sock.flush(sink) == 1
+        assert sock.local_address(("2001:db8::1", 4569)) is None
+    with pytest.raises(SocketError, match="no IPv6; write an IPv4 address"):
+        await Socket.open("::1")
+
+
+def test_how_the_kernel_writes_addresses() -> None:
+    assert address_of(("::ffff:192.0.2.1", 4569, 0, 0)) == ("192.0.2.1", 4569)
+    assert address_of(("fe80::1", 4569, 0, 3)) == ("fe80::1%3", 4569)
+    assert address_of(("2001:db8::1", 4569, 0, 0)) == ("2001:db8::1", 4569)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_call_through_the_exchange_in_each_family(host: str) -> None:
+    if host == "::1" and not await has_ipv6():
+        pytest.skip("this machine has no IPv6 loopback")
+    async with trio.open_nursery() as nursery:
+        address = await nursery.start(
+            lambda task_status: serve(host, 0, [Account("101", "secret101")], task_status=task_status)
+        )
+        assert (await resolve_all(host, address[1])) == (address,)
+        with await Socket.open() as sock, trio.fail_after(10):
+            endpoint = Endpoint(random.Random(1), port=sock.address[1], local_address=sock.local_address)
+            peer = PeerConfig(address, "101", "secret101")
+            registration = endpoint.register(peer, trio.current_time())
+            call = endpoint.call(peer, "echo", trio.current_time())
+            while call.state is not CallState.UP or not registration.refresh_s:
+                now = trio.current_time()
+                sock.drain(endpoint, now)
+                endpoint.handle_timer(now)
+                sock.flush(endpoint)
+                await trio.sleep(0.005)
+        assert registration.apparent == (host, sock.address[1])
+        assert registration.nat_s == 0
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_the_kernel_refuses_is_counted() -> None:
