@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 import dsp
 import iax
 from cusemodem.at import actions, events
 from cusemodem.at.engine import Engine
+from cusemodem.call_causes import USUAL_CAUSES, result_of_cause
+from cusemodem.call_facts import caller_id, event_details, media_counts
 from cusemodem.cuse.port import Closed, DtrDropped, DtrRaised, Opened, OutputWaiting, Port
-from cusemodem.report import CallReport, MediaCounts
+from cusemodem.digits_after_answer import DigitsAfterAnswer
+from cusemodem.modem_events import engine_event, note_modem_event
+from cusemodem.report import CallReport
 from cusemodem.tap import Tap
-from dsp import g711
+from cusemodem.tick import BLOCK_S
+from cusemodem.voice_payload import Samples, decode, encode
 
 HOST_GONE_GRACE_BLOCKS = 50
 """A call whose port nobody holds open is hung up after one second (chosen): programs that hand the port
@@ -37,10 +39,6 @@ MAX_PLAYOUT_BLOCKS = 12
 
 MAX_PENDING_BYTES = 1 << 16
 """Output the port did not take yet is kept up to here; a reader that far behind is not reading."""
-
-SAMPLES_PER_MS = 8
-
-Samples = NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -67,24 +65,10 @@ class LineOptions:
     """Called with each call's report at its end."""
     tap: Tap | None = None
     """Records or replays the line's calls."""
+    causes: Mapping[int, str] = field(default_factory=lambda: USUAL_CAUSES)
+    """The result of a failed call, by its cause."""
     dsp_debug: bool = False
     """Log every order to the DSP channel and everything it reports."""
-
-
-def result_of_cause(cause: int | None, *, server_answered: bool) -> str:
-    """The V.250 result for an outgoing call that ended before it was answered.
-
-    `cause` is Q.931's; `server_answered` is False when the PBX itself never replied.
-    """
-    if cause == 17:
-        return "BUSY"
-    if cause in (34, 42, 44):
-        return "BUSY"  # congestion: HylaFAX retries a busy number sooner than a dead one
-    if cause in (18, 19, 20):
-        return "NO ANSWER"
-    if not server_answered or cause in (27, 38, 41, 50):
-        return "NO DIALTONE"
-    return "NO CARRIER"
 
 
 class Line:
@@ -118,9 +102,7 @@ class Line:
         self.report: CallReport | None = None
         self.last_report: CallReport | None = None
         self._up = False
-        self._digits: str = ""
-        self._digit_wait_blocks = 0
-        self._pause_blocks = 100
+        self._digits = DigitsAfterAnswer()
         self._gone_blocks = 0
         self._ended: iax.CallEnded | None = None
         self._playout_blocks = 0
@@ -195,8 +177,7 @@ class Line:
     def _dial(self, action: actions.Dial, now: float) -> None:
         self._log.info("dialling %s", action.number)
         self._calls_out += 1
-        self._digits = action.after_answer
-        self._pause_blocks = round(action.pause_s / 0.02)
+        self._digits = DigitsAfterAnswer(action.after_answer, round(action.pause_s / BLOCK_S))
         self.report = self._new_report(outgoing=True, number=action.number)
         try:
             self.call = self.endpoint.call(
@@ -263,7 +244,7 @@ class Line:
             "incoming call from %s %s for %s", call.calling_number, call.calling_name, call.called_number
         )
         call.ringing(now)
-        caller = _caller_id(call, self.options.local_time())
+        caller = caller_id(call, self.options.local_time())
         if self.tap is not None:
             self.tap.call_event("IncomingCall", asdict(caller))
         self.engine.event(events.IncomingCall(caller))
@@ -273,7 +254,7 @@ class Line:
     def on_call_event(self, event: iax.Event, now: float) -> None:
         """Take one event of this line's call."""
         if self.tap is not None:
-            self.tap.call_event(type(event).__name__, _details(event))
+            self.tap.call_event(type(event).__name__, event_details(event))
         if isinstance(event, iax.CallAnswered):
             self._log.info("the far end answered")
             if self._digits:
@@ -282,10 +263,10 @@ class Line:
                 self._call_up(now)
         elif isinstance(event, iax.CallBusy | iax.CallCongestion):
             if self.call is not None:
-                call = self.call
-                self._end_call("the far end", 17 if isinstance(event, iax.CallBusy) else 42, "")
+                call, cause = self.call, 17 if isinstance(event, iax.CallBusy) else 42
+                self._end_call("the far end", cause, "")
                 call.hangup(now, cause=16)
-                self.engine.event(events.CallFailed("BUSY"))
+                self.engine.event(events.CallFailed(self._result(cause, server_answered=True)))
         elif isinstance(event, iax.CallEnded):
             self._ended, self._playout_blocks = event, MAX_PLAYOUT_BLOCKS
             if not self._up or self._jitter_fill() == 0:
@@ -303,10 +284,13 @@ class Line:
         if was_up:
             self.engine.event(events.CallEnded())
         elif outgoing:
-            result = result_of_cause(event.cause, server_answered=event.call.heard)
+            result = self._result(event.cause, server_answered=event.call.heard)
             self.engine.event(events.CallFailed(result))
         else:
             self.engine.event(events.CallerGone())
+
+    def _result(self, cause: int | None, *, server_answered: bool) -> str:
+        return result_of_cause(cause, server_answered=server_answered, causes=self.options.causes)
 
     def _start_audio(self) -> None:
         self._up = True
@@ -326,30 +310,14 @@ class Line:
     def _end_call(self, by: str, cause: int | None, text: str) -> None:
         """Forget the call: what it did goes into the report, and the channel falls silent."""
         call, report = self.call, self.report
-        self.call, self.report, self._up, self._digits, self._ended = None, None, False, "", None
+        self.call, self.report, self._up, self._ended = None, None, False, None
+        self._digits = DigitsAfterAnswer()
         self._gone_blocks = 0
         self.channel.send_silence()
         self.channel.receive_off()
         if call is None or report is None:
             return
-        statistics = call.statistics()
-        media = statistics.media
-        report.media = MediaCounts(
-            received=media.frames_received,
-            lost_ms=media.samples_lost / SAMPLES_PER_MS,
-            held_ms=media.samples_held / SAMPLES_PER_MS,
-            late=media.frames_late,
-            duplicate=media.frames_duplicate,
-            reordered=media.frames_reordered,
-            jitter_ms=round(media.jitter_ms, 2),
-            dropped_ms=media.samples_dropped / SAMPLES_PER_MS,
-            inserted_ms=media.samples_inserted / SAMPLES_PER_MS,
-            restarts=media.restarts,
-            sent=statistics.frames_sent,
-            rtt_ms=statistics.rtt_ms,
-            resent=statistics.full_frames_resent,
-            lost_at_peer=statistics.peer_loss_count,
-        )
+        report.media = media_counts(call)
         report.voice_format = call.format.name.lower()
         report.ended_by, report.cause, report.cause_text = by, cause, text
         self.last_report = report
@@ -382,56 +350,13 @@ class Line:
 
     def on_modem_event(self, event: dsp.Event) -> None:
         """Pass one event of the DSP channel to the engine, and note it in the report."""
-        report = self.report
         if self.options.dsp_debug:
-            self._log_dsp(event)
-        if isinstance(event, dsp.DataReceived):
-            if report is not None and report.burst is not None:
-                report.burst.n_bytes += len(event.data)
-            self.engine.event(events.DataReceived(event.data))
-        elif isinstance(event, dsp.FrameReceived):
-            if report is not None:
-                report.frames_received += 1
-                report.frames_bad += not event.fcs_ok
-            self.engine.event(events.FrameReceived(event.data, event.fcs_ok))
-        elif isinstance(event, dsp.Trained | dsp.TrainingFailed):
-            self._note_training(isinstance(event, dsp.Trained))
-            self.engine.event(events.Trained() if isinstance(event, dsp.Trained) else events.TrainingFailed())
-        elif isinstance(event, dsp.CarrierLost):
-            self._note_quality(event)
-            self.engine.event(events.CarrierLost(event.v21))
-        elif isinstance(event, dsp.FlagsDetected):
-            self.engine.event(events.FlagsDetected())
-        elif isinstance(event, dsp.FrameSent):
-            self.engine.event(events.FrameSent())
-        elif isinstance(event, dsp.TransmitDone):
-            self.engine.event(events.TransmitDone())
-
-    def _log_dsp(self, event: dsp.Event) -> None:
-        if isinstance(event, dsp.DataReceived):
-            self._log.info("dsp: %d bytes", len(event.data))
-        else:
-            self._log.info("dsp: %s; %s", event, self.channel.measures())
-
-    def _note_training(self, trained: bool) -> None:
-        burst = self.report.burst if self.report is not None else None
-        if burst is None or burst.transmitted:
-            return
-        if trained:
-            burst.trained = True
-            burst.level_dbm0 = round(float(self.channel.measures().level_dbm0), 1)
-        else:
-            burst.trained = burst.trained or False
-            burst.n_failed_trainings += 1
-
-    def _note_quality(self, event: dsp.CarrierLost) -> None:
-        burst = self.report.burst if self.report is not None else None
-        if burst is not None and not burst.transmitted and not event.v21:
-            measures = self.channel.measures()
-            burst.snr_db = round(float(measures.snr_db), 1)
-            burst.evm = round(float(measures.evm), 4)
-            burst.carrier_offset_hz = round(float(measures.carrier_offset_hz), 2)
-            burst.clock_offset_ppm = round(float(measures.clock_offset_ppm), 1)
+            said = f"{len(event.data)} bytes" if isinstance(event, dsp.DataReceived) else event
+            self._log.info("dsp: %s; %s", said, self.channel.measures())
+        if self.report is not None:
+            note_modem_event(self.report, event, self.channel)
+        if (translated := engine_event(event)) is not None:
+            self.engine.event(translated)
 
     def finish_block(self, row: Samples, now: float) -> None:
         """End one block: send its transmit audio, let the engine's time pass, feed the transmitter."""
@@ -471,16 +396,8 @@ class Line:
         return jitter.mean_fill_samples - jitter.depth_samples
 
     def _send_digits(self, call: iax.Call, now: float) -> None:
-        """Send the digits dialled after the first comma; each comma waits S8 seconds first."""
-        if self._digit_wait_blocks > 0:
-            self._digit_wait_blocks -= 1
-            return
-        symbol, self._digits = self._digits[0], self._digits[1:]
-        if symbol == ",":
-            self._digit_wait_blocks = self._pause_blocks
-        else:
-            call.send_dtmf(symbol, now)
-            self._digit_wait_blocks = 10
+        if digit := self._digits.step():
+            call.send_dtmf(digit, now)
         if not self._digits:
             self._call_up(now)
 
@@ -533,42 +450,3 @@ class Line:
     def statistics(self) -> LineStatistics:
         """A snapshot of the counters."""
         return LineStatistics(self._calls_out, self._calls_in, self._calls_refused, self._dropped)
-
-
-def decode(payload: bytes, fmt: iax.Format) -> Samples:
-    """One block of payload in `fmt` as int16 samples."""
-    if fmt == iax.Format.ULAW:
-        return g711.ulaw_decode(np.frombuffer(payload, np.uint8))
-    if fmt == iax.Format.ALAW:
-        return g711.alaw_decode(np.frombuffer(payload, np.uint8))
-    return np.frombuffer(payload, ">i2").astype(np.int16)
-
-
-def encode(samples: Samples, fmt: iax.Format) -> bytes:
-    """int16 samples as payload in `fmt`; signed linear goes in network byte order."""
-    if fmt == iax.Format.ULAW:
-        return g711.ulaw_encode(samples).tobytes()
-    if fmt == iax.Format.ALAW:
-        return g711.alaw_encode(samples).tobytes()
-    return samples.astype(">i2").tobytes()
-
-
-def _details(event: iax.Event) -> dict[str, object]:
-    """What a recording must keep of an event of the call."""
-    if isinstance(event, iax.CallEnded):
-        return {"cause": event.cause, "text": event.text, "heard": event.call.heard}
-    return {"digit": event.digit} if isinstance(event, iax.DtmfReceived) else {}
-
-
-def _caller_id(call: iax.Call, local_time: time.struct_time) -> events.CallerId:
-    """Who calls, with the date and time of our own clock, as the original has it."""
-    return events.CallerId(
-        name=call.calling_name,
-        number=call.calling_number,
-        ani=call.ani,
-        username=call.username,
-        context=call.called_context,
-        called_number=call.called_number,
-        date=time.strftime("%m%d", local_time),
-        time=time.strftime("%H%M", local_time),
-    )

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from cusemodem.cuse.modem_lines import TIOCM_CD, TIOCM_RI
-from cusemodem.line import result_of_cause
+from cusemodem.call_causes import result_of_cause
 from tests.call.world import Station, World
 
 
