@@ -237,7 +237,9 @@ class _Bench:
 
     def _send(self, modem: Modem) -> Outcome:
         place = self._directory / "send"
-        return efax_to_asterisk(modem, self._asterisk, self._document, place, extension="9022")
+        return efax_to_asterisk(
+            modem, self._asterisk, self._document, place, account=self.account, extension="9022"
+        )
 
     def _receive(self, modem: Modem) -> Outcome:
         return asterisk_to_efax(

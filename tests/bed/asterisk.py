@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -66,10 +67,14 @@ class Asterisk:
             rows = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
         return [FaxResult(*row) for row in rows[1:]]
 
-    def wait_results(self, count: int, timeout_s: float) -> list[FaxResult]:
-        """Return `results()` as soon as it has `count` of them; TimeoutError if it does not."""
+    def results_of(self, account: str) -> list[FaxResult]:
+        """Those of calls from or to one account."""
+        return [r for r in self.results() if re.match(rf"(IAX2|Local)/{account}\b", r.channel)]
+
+    def wait_results(self, count: int, timeout_s: float, *, account: str = "") -> list[FaxResult]:
+        """Return `results()`, or those of one account, as soon as there are `count`; TimeoutError if not."""
         deadline = time.monotonic() + timeout_s
-        while len(results := self.results()) < count:
+        while len(results := self.results_of(account) if account else self.results()) < count:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Asterisk reports {len(results)} of {count} faxes after {timeout_s:g} s")
             time.sleep(0.2)

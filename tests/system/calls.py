@@ -1,6 +1,5 @@
-"""One fax call each: efax on a modem's device at one end, Asterisk or a second modem at the other."""
+"""One fax call each: a fax program on a modem's device, and Asterisk or a second modem at the other end."""
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,17 @@ from tests.bed.asterisk import Asterisk
 from tests.system import efax
 from tests.system.compare_pages import PageComparison, all_equal, compare, efax_header
 from tests.system.documents import joined, single_strip_pages
-from tests.system.hylafax import HylaFax
+from tests.system.ends import (
+    AsteriskReceiver,
+    AsteriskSender,
+    EfaxReceiver,
+    EfaxSender,
+    HylaFaxReceiver,
+    HylaFaxSender,
+    Receiver,
+    Sender,
+)
+from tests.system.hylafax import HylaFaxModem
 from tests.system.modem import Modem
 
 CALL_TIMEOUT_S = 180
@@ -41,70 +50,47 @@ class Outcome:
         return "\n".join(lines)
 
 
+def fax_call(
+    name: str, sender: Sender, receiver: Receiver, number: str, *, document: Path, directory: Path
+) -> Outcome:
+    """One call from `sender` to `number`, where `receiver` answers; the pages are compared."""
+    directory.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    pages: list[PageComparison] = []
+    try:
+        receiver.prepare(directory)
+        trouble = sender.start(number, document, directory)
+        if not trouble:
+            receiver.answer()
+            troubles = [sender.finish(CALL_TIMEOUT_S), receiver.finish(20)]
+            trouble = "; ".join(filter(None, troubles))
+            if received := receiver.pages():
+                pages = compare(document, received, header=sender.header(document))
+    except TimeoutError as error:
+        trouble = str(error)
+    return Outcome(name, time.monotonic() - started, trouble, pages)
+
+
 def efax_to_asterisk(
-    modem: Modem, asterisk: Asterisk, document: Path, directory: Path, *, extension: str
+    modem: Modem, asterisk: Asterisk, document: Path, directory: Path, *, account: str, extension: str
 ) -> Outcome:
     """Efax dials `extension`, whose ReceiveFAX writes a TIFF; it is kept as `directory`/received.tif."""
-    directory.mkdir(parents=True, exist_ok=True)
-    before = len(asterisk.results())
-    started = time.monotonic()
-    run = efax.send(modem.device, extension, single_strip_pages(document, directory), directory)
-    status = run.wait(CALL_TIMEOUT_S)
-    trouble = f"efax: exit status {status} (see {run.log})" if status else ""
-    received, asterisk_trouble = _asterisk_outcome(asterisk, before)
-    pages: list[PageComparison] = []
-    if received:
-        kept = directory / "received.tif"
-        shutil.copy(received, kept)
-        pages = compare(document, [kept], header=efax_header(document))
     name = f"{modem.kind}, efax to Asterisk {extension}"
-    return Outcome(name, time.monotonic() - started, trouble or asterisk_trouble, pages)
+    ends = EfaxSender(modem.device), AsteriskReceiver(asterisk, account)
+    return fax_call(name, *ends, extension, document=document, directory=directory)
 
 
 def asterisk_to_efax(
-    modem: Modem,
-    asterisk: Asterisk,
-    document: Path,
-    directory: Path,
-    *,
-    account: str,
-    extension: str,
+    modem: Modem, asterisk: Asterisk, document: Path, directory: Path, *, account: str, extension: str
 ) -> Outcome:
     """Asterisk rings `account` and sends `document` (the bed's own) by SendFAX; efax answers the RING."""
-    directory.mkdir(parents=True, exist_ok=True)
-    before = len(asterisk.results())
-    started = time.monotonic()
-    asterisk.originate(account, extension)
-    run = efax.receive(modem.device, directory)
-    status = run.wait(CALL_TIMEOUT_S)
-    trouble = f"efax: exit status {status} (see {run.log})" if status else ""
-    _, asterisk_trouble = _asterisk_outcome(asterisk, before)
-    pages = compare(document, run.pages())
     name = f"{modem.kind}, Asterisk {extension} to efax"
-    return Outcome(name, time.monotonic() - started, trouble or asterisk_trouble, pages)
+    ends = AsteriskSender(asterisk, account, extension), EfaxReceiver(modem.device)
+    return fax_call(name, *ends, account, document=document, directory=directory)
 
 
 def hylafax_to_asterisk(
-    modem: Modem, hylafax: HylaFax, asterisk: Asterisk, document: Path, directory: Path, *, extension: str
-) -> Outcome:
-    """Sendfax, faxq and faxsend dial `extension`; its TIFF is kept as `directory`/received.tif."""
-    directory.mkdir(parents=True, exist_ok=True)
-    before = len(asterisk.results())
-    started = time.monotonic()
-    trouble = hylafax.send(extension, document, CALL_TIMEOUT_S)
-    received, asterisk_trouble = _asterisk_outcome(asterisk, before)
-    pages: list[PageComparison] = []
-    if received:
-        kept = directory / "received.tif"
-        shutil.copy(received, kept)
-        pages = compare(document, [kept])
-    name = f"{modem.kind}, HylaFAX to Asterisk {extension}"
-    return Outcome(name, time.monotonic() - started, trouble or asterisk_trouble, pages)
-
-
-def asterisk_to_hylafax(
-    modem: Modem,
-    hylafax: HylaFax,
+    hylafax: HylaFaxModem,
     asterisk: Asterisk,
     document: Path,
     directory: Path,
@@ -112,22 +98,25 @@ def asterisk_to_hylafax(
     account: str,
     extension: str,
 ) -> Outcome:
-    """Asterisk rings `account`, faxgetty answers; HylaFAX's TIFF is kept as `directory`/received.tif."""
-    directory.mkdir(parents=True, exist_ok=True)
-    before = len(asterisk.results())
-    already, n_calls = len(hylafax.received()), hylafax.n_calls()
-    hylafax.wait_idle()
-    started = time.monotonic()
-    asterisk.originate(account, extension)
-    trouble = hylafax.wait_call(n_calls + 1, CALL_TIMEOUT_S)
-    _, asterisk_trouble = _asterisk_outcome(asterisk, before)
-    pages: list[PageComparison] = []
-    if len(hylafax.received()) > already:
-        kept = directory / "received.tif"
-        shutil.copy(hylafax.received()[already], kept)
-        pages = compare(document, [kept])
-    name = f"{modem.kind}, Asterisk {extension} to HylaFAX"
-    return Outcome(name, time.monotonic() - started, trouble or asterisk_trouble, pages)
+    """Sendfax, faxq and faxsend dial `extension`; its TIFF is kept as `directory`/received.tif."""
+    name = f"HylaFAX to Asterisk {extension}"
+    ends = HylaFaxSender(hylafax), AsteriskReceiver(asterisk, account)
+    return fax_call(name, *ends, extension, document=document, directory=directory)
+
+
+def asterisk_to_hylafax(
+    hylafax: HylaFaxModem,
+    asterisk: Asterisk,
+    document: Path,
+    directory: Path,
+    *,
+    account: str,
+    extension: str,
+) -> Outcome:
+    """Asterisk rings `account`, faxgetty answers and receives."""
+    name = f"Asterisk {extension} to HylaFAX"
+    ends = AsteriskSender(asterisk, account, extension), HylaFaxReceiver(hylafax)
+    return fax_call(name, *ends, account, document=document, directory=directory)
 
 
 def efax_to_efax(
@@ -170,14 +159,3 @@ def efax_to_efax(
         kept = joined(received, directory / "received.tif")
         pages = compare(document, [kept], header=efax_header(document))
     return Outcome(f"{caller.kind}, efax to efax", time.monotonic() - started, "; ".join(troubles), pages)
-
-
-def _asterisk_outcome(asterisk: Asterisk, before: int) -> tuple[Path | None, str]:
-    """The file and the trouble of the fax after the first `before` ones."""
-    try:
-        result = asterisk.wait_results(before + 1, timeout_s=20)[before]
-    except TimeoutError as error:
-        return None, str(error)
-    file = Path(result.file)
-    trouble = "" if result.succeeded else f"Asterisk: {result.status} {result.error} {result.statusstr}"
-    return (file if file.exists() else None), trouble

@@ -38,9 +38,13 @@ class EfaxRun:
         return sorted(self.pattern.parent.glob(f"{self.pattern.name}.[0-9][0-9][0-9]"))
 
 
-def send(device: Path, number: str, documents: Sequence[Path], directory: Path) -> EfaxRun:
-    """Dial `number` and send single-strip Group 3 TIFF files."""
-    return _start(device, ["-l", "+1 555 0100", "-t", number, *map(str, documents)], directory, "send", None)
+def send(
+    device: Path, number: str, documents: Sequence[Path], directory: Path, *, capabilities: str = ""
+) -> EfaxRun:
+    """Dial `number` and send single-strip Group 3 TIFF files. capabilities: efax's option -c."""
+    options = ["-c", capabilities] if capabilities else []
+    arguments = [*options, "-l", "+1 555 0100", "-t", number, *map(str, documents)]
+    return _start(device, arguments, directory, "send", None)
 
 
 def receive(device: Path, directory: Path, *, ring_timeout_s: float = 60) -> EfaxRun:

@@ -79,34 +79,30 @@ def main() -> int:
             outcomes.append(outcome)
             print(outcome, flush=True)
 
-        def to_asterisk(extension: str) -> dict[str, Any]:
-            place = directory / f"to-{extension}"
-            return {"document": document, "directory": place, "extension": extension}
-
-        def from_asterisk(extension: str) -> dict[str, Any]:
-            place = directory / f"from-{extension}"
+        def place(direction: str, extension: str) -> dict[str, Any]:
             return {
                 "document": document,
-                "directory": place,
-                "extension": extension,
+                "directory": directory / f"{direction}-{extension}",
                 "account": ACCOUNT,
+                "extension": extension,
             }
 
         if options.program == "efax":
             with modem() as running:
                 asterisk.wait_registered(ACCOUNT)
                 for extension in receivers:
-                    note(efax_to_asterisk(running, asterisk, **to_asterisk(extension)))
+                    note(efax_to_asterisk(running, asterisk, **place("to", extension)))
                 for extension in senders:
                     time.sleep(PAUSE_BETWEEN_CALLS_S)
-                    note(asterisk_to_efax(running, asterisk, **from_asterisk(extension)))
+                    note(asterisk_to_efax(running, asterisk, **place("from", extension)))
         else:
-            with modem() as running, HylaFax(running.device, directory) as hylafax:
+            with modem(), HylaFax([DEVICE], directory) as server:
+                hylafax = server.modem(DEVICE)
                 for extension in receivers:
-                    note(hylafax_to_asterisk(running, hylafax, asterisk, **to_asterisk(extension)))
+                    note(hylafax_to_asterisk(hylafax, asterisk, **place("to", extension)))
                 for extension in senders:
                     time.sleep(PAUSE_BETWEEN_CALLS_S)
-                    note(asterisk_to_hylafax(running, hylafax, asterisk, **from_asterisk(extension)))
+                    note(asterisk_to_hylafax(hylafax, asterisk, **place("from", extension)))
     finally:
         shutil.copytree(bed.rundir / "log", directory / "asterisk", dirs_exist_ok=True)
         bed.clean()

@@ -1,0 +1,148 @@
+"""The fax campaign: HylaFAX in Class 1 and 1.0 and efax send and receive three pages through Asterisk.
+
+usage: python -m tests.system.campaign --directory DIR [--runs 20] [--programs hylafax-1,hylafax-1.0,efax-1]
+           [--lanes 3] [--minutes M] [--only TEXT] [--table]
+
+Every coding and every rate in turn, on the CUSE devices of one service in a guest of uml-run, LANES calls at
+once. What has been done in DIR is not done again; a call that failed stays failed. Ends after M minutes at
+the latest. Prints the table, and exits with 0 when every call was made and every page was equal.
+--table: print it only. --only: the cases whose name has TEXT.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.bed.guest import Guest
+from tests.system.campaign_cases import Case, End, Row, plan
+
+GUEST_MINUTES = 25
+"""A guest is started afresh after so long, so that one that dies takes little with it."""
+LOAD_EVERY_S = 5.0
+
+
+def main() -> int:
+    """Run what is left to do, and print the table."""
+    parser = argparse.ArgumentParser(usage=(__doc__ or "").split("usage: ", 1)[1])
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--programs", default="hylafax-1,hylafax-1.0,efax-1")
+    parser.add_argument("--lanes", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    directory: Path = options.directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    programs = [End(*name.split("-")) for name in options.programs.split(",")]
+    cases = [case for case in plan(programs, options.runs) if options.only in case.name]
+    ends = time.time() + 60 * options.minutes
+    with load_average_written(directory / "load.jsonl"):
+        while not options.table and (left := to_do(cases, results(directory))) and time.time() < ends:
+            before = len(left)
+            run_guest(directory, left, until=min(ends, time.time() + 60 * GUEST_MINUTES), lanes=options.lanes)
+            if len(to_do(cases, results(directory))) == before:
+                print("the guest made no call", file=sys.stderr)
+                break
+    print(table(results(directory), loads(directory / "load.jsonl")))
+    done = results(directory)
+    return 0 if not to_do(cases, done) and all(result["ok"] for result in done) else 1
+
+
+def run_guest(directory: Path, cases: Sequence[Case], *, until: float, lanes: int) -> None:
+    """One guest, which takes the cases in order and begins no call after `until`."""
+    (directory / "cases.json").write_text(json.dumps([case.as_json() for case in cases]))
+    command = [sys.executable, "-m", "tests.system.campaign_guest", "--directory", str(directory)]
+    done = Guest(memory="4G")(
+        [*command, "--until", str(until), "--lanes", str(lanes)],
+        timeout_s=int(until - time.time()) + 400,
+        share=[directory],
+        real_time=True,
+    )
+    with (directory / "guest.log").open("a") as log:
+        log.write(f"{done.stdout}{done.stderr}exit status {done.returncode}\n")
+
+
+def results(directory: Path) -> list[dict[str, Any]]:
+    """Every call made so far."""
+    try:
+        lines = (directory / "results.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines]
+
+
+def to_do(cases: Sequence[Case], done: Sequence[dict[str, Any]]) -> list[Case]:
+    """The cases that have not been tried."""
+    names = {result["name"] for result in done}
+    return [case for case in cases if case.name not in names]
+
+
+@contextmanager
+def load_average_written(file: Path) -> Iterator[None]:
+    """Write this machine's load average of a minute, with the time, every few seconds."""
+    over = threading.Event()
+
+    def write() -> None:
+        with file.open("a") as lines:
+            while True:
+                load = float(Path("/proc/loadavg").read_text().split()[0])
+                lines.write(f"[{time.time():.0f}, {load}]\n")
+                lines.flush()
+                if over.wait(LOAD_EVERY_S):
+                    return
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def loads(file: Path) -> list[tuple[float, float]]:
+    """(time, load average) pairs."""
+    return [tuple(json.loads(line)) for line in file.read_text().splitlines()]
+
+
+def load_during(result: dict[str, Any], samples: Sequence[tuple[float, float]]) -> float:
+    """The mean load average of one call."""
+    begin, end = result["started"], result["started"] + result["seconds"]
+    within = [load for at, load in samples if begin - LOAD_EVERY_S <= at <= end + LOAD_EVERY_S]
+    return statistics.fmean(within) if within else float("nan")
+
+
+def table(done: Sequence[dict[str, Any]], samples: Sequence[tuple[float, float]]) -> str:
+    """Program, class, coding, rate, direction: pixel-equal of all, and the load average meanwhile."""
+    rows: dict[Row, list[dict[str, Any]]] = defaultdict(list)
+    for result in done:
+        for row in Case.from_json(result["case"]).rows():
+            rows[row].append(result)
+    lines = [
+        "| program | class | coding | rate | direction | equal | load |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    totals: dict[tuple[str, str, str], list[bool]] = defaultdict(list)
+    for row, calls in sorted(rows.items()):
+        good = [call["ok"] for call in calls]
+        totals[row.program, row.fax_class, row.direction] += good
+        load = sorted(load_during(call, samples) for call in calls)
+        spread = f"{load[0]:.1f}" if len(load) == 1 else f"{load[0]:.1f}–{load[-1]:.1f}"
+        lines.append(f"| {' | '.join(row)} | {sum(good)} of {len(good)} | {spread} |")
+    lines += ["", "| program | class | direction | equal |", "|---|---|---|---|"]
+    for key, good in sorted(totals.items()):
+        lines.append(f"| {' | '.join(key)} | {sum(good)} of {len(good)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
