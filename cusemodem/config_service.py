@@ -50,7 +50,7 @@ class ServiceConfig:
     record_limit_bytes: int = 1 << 30
     record_days: int = 30
     history_days: int = 365
-    control: Path = Path("/run/cusemodem/control")
+    control: Path = Path("/run/cusemodem-service/control")
     control_group: str = ""
     pid_file: Path = Path("/run/cusemodem.pid")
 

@@ -20,6 +20,7 @@ import trio
 
 from cusemodem.control_client import NoServiceError, get_status
 from cusemodem.status_files import Tree, tree
+from cusemodem.systemd_notices import Notices
 
 MAX_AGE_S = 0.5
 """A status is asked for again when the one at hand is older."""
@@ -130,6 +131,8 @@ def serve(mount_point: Path, control: Path, recordings: Path | None, options: Se
 
 
 async def _serve() -> None:
+    notices = Notices()
+    notices.tell("READY=1")
     async with trio.open_nursery() as nursery:
 
         async def until_told() -> None:

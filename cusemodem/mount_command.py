@@ -27,8 +27,8 @@ def add(commands: Commands) -> None:
 
 Runs until SIGTERM, SIGINT or `fusermount3 -u DIR`; the modems do not need it.
 
-  cusemodem mount /run/cusemodem-status &
-  watch cat /run/cusemodem-status/lines/*/status""",
+  cusemodem mount /run/cusemodem &
+  watch cat /run/cusemodem/lines/*/status""",
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="an empty directory")
     parser.add_argument(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cusemodem import cli
+from cusemodem import cli, compile_command
 
 CUSEMODEM = [sys.executable, "-c", "import sys; from cusemodem.cli import main; sys.exit(main())"]
 
@@ -370,3 +370,18 @@ def test_the_exchange_listens_until_it_is_told_to_stop() -> None:
 def test_compile_is_quiet_without_a_terminal() -> None:
     done = _run("compile")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_second_compile_does_not_even_load_the_compiler(tmp_path: Path) -> None:
+    """So that a unit may have it in ExecStartPre= at no cost; but only while nothing has changed."""
+    (tmp_path / compile_command.STAMP_NAME).write_text(compile_command._stamp())
+    (tmp_path / "kernel.nbc").touch()
+    code = (
+        "import sys; from cusemodem.cli import main; status = main(['compile']); "
+        "sys.exit(status or 'numba' in sys.modules)"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+    assert compile_command._read(tmp_path / compile_command.STAMP_NAME) == compile_command._stamp()
+    (tmp_path / "kernel.nbc").unlink()
+    assert compile_command._read(tmp_path / compile_command.STAMP_NAME) == "", "the code has been deleted"

@@ -1,8 +1,9 @@
 #!/bin/bash
 # In a guest that booted systemd: the shipped units as they are, the service's own user, a real /dev/cuse.
-# Usage: in_guest.sh REPOSITORY PYTHON. Prints a line for each thing seen; the last is "all done".
+# Usage: in_guest.sh REPOSITORY PYTHON [cold]. Prints a line for each thing seen; the last is "all done".
+# With `cold` the first start finds nothing compiled, and has to get through all the same.
 set -eu
-repository=$1 python=$2
+repository=$1 python=$2 cold=${3-}
 cat > /usr/local/bin/cusemodem <<WRAP
 #!/bin/sh
 PYTHONPATH=$repository exec $python -c 'import sys; from cusemodem.cli import main; sys.exit(main())' "\$@"
@@ -10,7 +11,7 @@ WRAP
 chmod +x /usr/local/bin/cusemodem
 install -m 644 "$repository/systemd/sysusers.conf" /usr/lib/sysusers.d/cusemodem.conf
 systemd-sysusers
-install -m 644 "$repository/systemd/cusemodem.service" /etc/systemd/system/
+install -m 644 "$repository"/systemd/cusemodem*.service /etc/systemd/system/
 chgrp cusemodem /dev/cuse
 chmod 660 /dev/cuse
 mkdir -p /etc/cusemodem/modems
@@ -25,23 +26,39 @@ for path in "$repository" "$(readlink -f "$python")" "$(readlink -f "$(dirname "
         chmod o+x "$path"
     done
 done
-# compiled code that is there already, so that the guest need not compile
-chown -R cusemodem "$repository/dsp"
-mkdir -p /etc/systemd/system/cusemodem.service.d
-printf '[Service]\nEnvironment=NUMBA_CACHE_DIR=\nReadWritePaths=%s/dsp\nPrivateTmp=no\nProtectHome=no\n' "$repository" \
-    > /etc/systemd/system/cusemodem.service.d/test.conf
+settings='[Service]\nPrivateTmp=no\nProtectHome=no\n'
+if [ -z "$cold" ]; then  # compiled code that is there already, so that the guest need not compile
+    chown -R cusemodem "$repository/dsp"
+    settings="${settings}Environment=NUMBA_CACHE_DIR=\nReadWritePaths=$repository/dsp\n"
+fi
+for unit in cusemodem.service cusemodem@.service; do
+    mkdir -p "/etc/systemd/system/$unit.d"
+    printf '%b' "$settings" > "/etc/systemd/system/$unit.d/test.conf"
+done
 systemctl daemon-reload
+began=$(date +%s)
 systemctl start cusemodem.service || { systemctl status cusemodem --no-pager; exit 1; }
+[ -z "$cold" ] || echo "cold start: $(($(date +%s) - began)) s, $(find /var/cache/cusemodem -name '*.nbc' | wc -l) kernels kept"
 echo "active: $(systemctl show -P ActiveState cusemodem) $(systemctl show -P StatusText cusemodem)"
 for k in 0 1; do [ -c /dev/ttyIAX$k ] && echo "node: ttyIAX$k"; done
 pid=$(systemctl show -P MainPID cusemodem)
 echo "user: $(stat -c %U "/proc/$pid") capabilities: $(awk '/CapEff/ {print $2}' "/proc/$pid/status")"
+echo "nice: $(awk '{print $19}' "/proc/$pid/stat")"
 cusemodem status | grep -c 'ready' | sed 's/^/ready lines: /'
 printf '[modem]\npeername = fax2\nport = 4572\nserver = 127.0.0.1:9\n' > /etc/cusemodem/modems/ttyIAX2
 rm /etc/cusemodem/modems/ttyIAX1
 systemctl reload cusemodem
 for _ in $(seq 100); do [ -c /dev/ttyIAX2 ] && [ ! -e /dev/ttyIAX1 ] && break; sleep 0.1; done
 echo "after reload: $(cd /dev; echo ttyIAX*)"
+systemctl start cusemodem-status.service || systemctl status cusemodem-status --no-pager
+echo "status file: $(cat /run/cusemodem/lines/ttyIAX0/status)"
+echo "metrics: $(setpriv --reuid nobody --clear-groups grep -c '^cusemodem_line_ready' /run/cusemodem/service/metrics)"
+printf '[modem]\npeername = fax5\nport = 4575\nserver = 127.0.0.1:9\nnodaemon = yes\n' > /etc/cusemodem/modems/ttyIAX5
+systemctl start cusemodem@ttyIAX5.service || systemctl status cusemodem@ttyIAX5 --no-pager
+pid5=$(systemctl show -P MainPID cusemodem@ttyIAX5)
+echo "template: $(systemctl show -P ActiveState cusemodem@ttyIAX5) $(cd /dev; echo ttyIAX5) $(stat -c %U "/proc/$pid5")"
+systemctl stop cusemodem@ttyIAX5
+echo "template stopped: $(systemctl show -P Result cusemodem@ttyIAX5) $(find /dev -name ttyIAX5 | wc -l) nodes"
 journalctl -u cusemodem CUSEMODEM_LINE=ttyIAX0 --no-pager -o cat | head -1 | sed 's/^/journal: /'
 kill -9 "$pid"
 for _ in $(seq 100); do
@@ -51,5 +68,6 @@ for _ in $(seq 100); do
 done
 echo "after kill -9: $(systemctl show -P ActiveState cusemodem) restarts $(systemctl show -P NRestarts cusemodem)"
 systemctl stop cusemodem
+echo "status unit: $(systemctl show -P ActiveState cusemodem-status) mounts $(grep -c /run/cusemodem /proc/mounts || true)"
 echo "stopped: $(systemctl show -P Result cusemodem) $(find /dev -name 'ttyIAX*' | wc -l) nodes"
 echo "all done"

@@ -92,5 +92,11 @@ def test_with_systemd_and_cuse_in_a_guest(uml: Guest) -> None:
     assert any(line.startswith("active: active 2 modems, ") for line in said)
     assert {"node: ttyIAX0", "node: ttyIAX1", "after reload: ttyIAX0 ttyIAX2"} <= set(said)
     assert "user: cusemodem capabilities: 0000000000000000" in said
+    assert "nice: -10" in said
+    assert any(line.startswith("status file: ready, registered: no") for line in said), said
+    assert "metrics: 2" in said, "every user may read them"
+    assert "template: active ttyIAX5 cusemodem" in said
+    assert "template stopped: success 0 nodes" in said
+    assert "status unit: inactive mounts 0" in said, "it goes with the service"
     assert any(line.startswith("after kill -9: active") for line in said)
     assert "stopped: success 0 nodes" in said
