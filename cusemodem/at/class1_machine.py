@@ -21,6 +21,9 @@ from cusemodem.at.settings import Settings
 BLOCK: Final = 160
 """Samples of one tick."""
 
+HALF_BLOCK: Final = BLOCK // 2
+"""A time that would be over within this is over now: no result is more than 10 ms off (T.31's unit)."""
+
 UNIT_SAMPLES: Final = 80
 """+FTS and +FRS count in 10 ms (T.31 §8.3.1, §8.3.2)."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from cusemodem.at import actions, events
-from cusemodem.at.class1_machine import TRACK_V21, UNIT_SAMPLES, Handler, Machine
+from cusemodem.at.class1_machine import HALF_BLOCK, TRACK_V21, UNIT_SAMPLES, Handler, Machine
 from cusemodem.at.class1_states import Abort, State, Timeout
 from cusemodem.at.dle import END
 from cusemodem.at.host_data import SAMPLE_RATE_HZ
@@ -33,8 +33,8 @@ class Receiving(Machine):
         self._enter(State.HDLC_AWAIT)
 
     def await_silence(self, n_units: int) -> Result | None:
-        """+FRS: OK once the line has been silent for `n_units` × 10 ms; silence that was counts."""
-        self._silence_wanted = n_units * UNIT_SAMPLES
+        """+FRS: OK once the line has been silent for `n_units` × 10 ms, ±10 ms; silence that was counts."""
+        self._silence_wanted = max(1, n_units * UNIT_SAMPLES - HALF_BLOCK) if n_units else 0
         if self._silence_samples >= self._silence_wanted:
             return Result.OK
         self._enter(State.AWAIT_SILENCE)

@@ -88,9 +88,9 @@ def test_sending() -> None:
     # AT+FRS=7 has begun to count before it was sent
     silent_for(line, 0.04)
     assert line.host(b"AT+FRS=7\r") == b""
-    line.silence_samples = 480
+    line.silence_samples = 479
     assert line.run(0.02) == b""
-    line.silence_samples = 560
+    line.silence_samples = 480
     assert line.run(0.02) == OK
     send(line, TSI, DCS)
     assert line.host(b"AT+FTS=7\r") == b""
