@@ -13,16 +13,14 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from cusemodem.background import Submit
+from cusemodem.log_files import SERVICE_NAME, FileSink, Ids
 
-SERVICE_NAME = "cusemodem"
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 MAX_MESSAGE_BYTES = 8192
-FILE_MODE = 0o640
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
@@ -49,62 +47,6 @@ class StreamSink:
 
     def reopen(self) -> None:
         """Nothing to do."""
-
-
-class FileSink:
-    """A file for each line, `directory/NAME`, and `directory/cusemodem`; beyond `limit_bytes` it becomes
-    `NAME.old`. Without the directory, lines go to stderr, and that is said once."""
-
-    def __init__(self, directory: Path, limit_bytes: int) -> None:
-        self.directory = directory
-        with suppress(OSError):  # the first line will tell
-            directory.mkdir(mode=0o750, exist_ok=True)
-        self._limit_bytes = limit_bytes
-        self._files: dict[str, IO[str]] = {}
-        self._sizes: dict[str, int] = {}
-        self._complained = False
-
-    def write(self, line: str, level: int, text: str, fields: Mapping[str, object]) -> None:
-        """Append it."""
-        name = line or SERVICE_NAME
-        try:
-            file = self._files.get(name) or self._open(name)
-            if self._sizes[name] > self._limit_bytes:
-                file.close()
-                self._path(name).replace(self._path(f"{name}.old"))
-                file = self._open(name)
-            self._sizes[name] += file.write(text + "\n")
-            file.flush()
-        except OSError as error:
-            self._files.pop(name, None)
-            if not self._complained:
-                self._complained = True
-                reason = f"cannot log to {self._path(name)}: {error.strerror}; logging here"
-                print(f"{SERVICE_NAME}: {reason}", file=sys.stderr, flush=True)
-            print(text, file=sys.stderr, flush=True)
-
-    def reopen(self) -> None:
-        """Close all; the next line opens its file again."""
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
-        self._complained = False
-
-    def _path(self, name: str) -> Path:
-        return self.directory / name
-
-    def _open(self, name: str) -> IO[str]:
-        path = self._path(name)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(path, flags, FILE_MODE)
-        size = os.fstat(descriptor).st_size
-        if size > self._limit_bytes:
-            os.close(descriptor)
-            path.replace(self._path(f"{name}.old"))
-            descriptor, size = os.open(path, flags, FILE_MODE), 0
-        self._files[name] = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
-        self._sizes[name] = size
-        return self._files[name]
 
 
 class JournalSink:
@@ -134,6 +76,10 @@ class JournalSink:
             self._n_lost = 0
         except OSError:
             self._n_lost += 1
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self._socket.close()
 
     def reopen(self) -> None:
         """Nothing to do."""
@@ -197,13 +143,18 @@ def set_up(handler: logging.Handler, level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
-def new_sink(log: str, limit_bytes: int) -> Sink:
-    """The place that the key `log` names."""
+def new_sink(log: str, limit_bytes: int, owner: Ids | None = None) -> Sink:
+    """The place that the key `log` names; `owner` of files that it makes."""
     if log == "auto":
         log = "journal" if under_systemd() else "/var/log/cusemodem"
     if log == "journal":
         return JournalSink()
-    return StreamSink() if log == "stderr" else FileSink(Path(log), limit_bytes)
+    return StreamSink() if log == "stderr" else FileSink(Path(log), limit_bytes, owner)
+
+
+def names_lines(sink: Sink) -> bool:
+    """Whether the lines' names belong into the text: not where each has its own file."""
+    return not isinstance(sink, FileSink)
 
 
 def under_systemd() -> bool:

@@ -58,7 +58,7 @@ def _serve(directory: Path, configuration: Configuration, ready_fd: int | None, 
     service = configuration.service
     sink = logs.new_sink(service.log, service.log_limit_bytes)
     as_json = service.log_format == "json"
-    logs.set_up(logs.LogHandler(sink, as_json=as_json, name_lines=not isinstance(sink, logs.FileSink)))
+    logs.set_up(logs.LogHandler(sink, as_json=as_json, name_lines=logs.names_lines(sink)))
     log = logging.getLogger("cusemodem.service")
     notices = Notices()
     notices.tell(f"STATUS=loading the signal processing\nEXTEND_TIMEOUT_USEC={COMPILE_S * 1_000_000}")

@@ -42,17 +42,14 @@ def main(configs: list[ModemConfig], service: ServiceConfig, pipe: Connection, s
         signal.signal(number, signal.SIG_IGN)  # of the group's signals the supervisor makes orders
     background = Background()
     as_json = service.log_format == "json"
-    logs.set_up(logs.LogHandler(sink, as_json=as_json, name_lines=_names(sink), submit=background.submit))
+    logs.set_up(
+        logs.LogHandler(sink, as_json=as_json, name_lines=logs.names_lines(sink), submit=background.submit)
+    )
     try:
         trio.run(_Process(configs, service, pipe, background, sink).run)
     finally:
         background.close()
     return 0
-
-
-def _names(sink: logs.Sink) -> bool:
-    """Whether the lines' names belong into the text: not where each has its own file."""
-    return not isinstance(sink, logs.FileSink)
 
 
 class _Process:
