@@ -48,8 +48,8 @@ class History:
         self._keep_s = keep_s
         self._max_calls = max_calls
 
-    def add(self, report: Mapping[str, Any], ended: float | None = None) -> None:
-        """Keep one call's report and let the oldest go. Raises OSError when it cannot be written."""
+    def add(self, report: Mapping[str, Any], ended: float | None = None, *, expire: bool = True) -> None:
+        """Keep one call's report and, with `expire`, let the oldest go. Raises OSError when it cannot be written."""
         now = time.time() if ended is None else ended
         row = (now, report["line"], report["outgoing"], report["number"], report["duration_s"])
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,7 +63,8 @@ class History:
                     "VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (*row, report["cause"], json.dumps(report)),
                 )
-                database.execute("DELETE FROM calls WHERE ended < ?", (now - self._keep_s,))
+                if expire:
+                    database.execute("DELETE FROM calls WHERE ended < ?", (now - self._keep_s,))
                 beyond = "DELETE FROM calls WHERE id <= (SELECT max(id) FROM calls) - ?"
                 database.execute(beyond, (self._max_calls,))
         except sqlite3.Error as error:

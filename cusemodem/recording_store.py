@@ -17,7 +17,8 @@ import re
 import shutil
 import time
 import wave
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -43,9 +44,12 @@ class Limits:
 class RecordingStore:
     """The recordings below one directory."""
 
-    def __init__(self, directory: Path, limits: Limits = Limits()) -> None:
+    def __init__(
+        self, directory: Path, limits: Limits = Limits(), may_expire: Callable[[], bool] = lambda: True
+    ) -> None:
         self.directory = directory
         self.limits = limits
+        self._may_expire = may_expire
 
     def new_call(self, line: str, local_time: datetime) -> CallFiles:
         """Name a new recording; nothing is written yet."""
@@ -65,7 +69,7 @@ class RecordingStore:
         calls = self.calls(line)
         sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in calls}
         total = sum(sizes.values())
-        oldest = time.time() - self.limits.keep_s
+        oldest = time.time() - self.limits.keep_s if self._may_expire() else 0.0
         for path in calls:
             if path == keep or (path.stat().st_mtime >= oldest and total <= self.limits.total_bytes):
                 continue
@@ -85,6 +89,8 @@ class CallFiles:
         self._open: list[IO[bytes]] = []
         self._failed = False
         self._n_bytes = 0
+        self._n_audio_bytes = 0
+        """Of each direction, complete on the disk."""
 
     def path(self, direction: str, form: str) -> Path:
         """The file of `direction` (iax, dsp) in `form` (raw, wav)."""
@@ -103,8 +109,8 @@ class CallFiles:
                 self._fail(f"the call is longer than {limit >> 20} MB, the limit for recordings")
                 return
             for file, data in zip(self._open, (received, transmitted, text.encode()), strict=True):
-                file.write(data)
-                file.flush()
+                _write_all(file, data)
+            self._n_audio_bytes += len(received)
             self._n_bytes += 2 * len(received) + 2 * len(transmitted) + len(text)
         except OSError as error:
             self._fail(error.strerror or str(error))
@@ -123,22 +129,26 @@ class CallFiles:
 
     def finish(self, report: Mapping[str, object]) -> None:
         """The call is over: write the report and the WAV pair, set the links, remove what is too much."""
-        try:
-            for file in self._open:
+        for file in self._open:
+            with suppress(OSError):
                 file.close()
+        try:
             if self._open:
                 with _create(self.directory / "report.json") as file:
-                    file.write(json.dumps(report, indent=1).encode() + b"\n")
+                    _write_all(file, json.dumps(report, indent=1).encode() + b"\n")
                 if not self._failed:
                     self._make_wavs()
                 self._set_links()
-                self._store.expire(self._line, self.directory)
+        except OSError as error:
+            self._fail(error.strerror or str(error))
+        try:
+            self._store.expire(self._line, self.directory)  # all the more when the disk is full
         except OSError as error:
             self._fail(error.strerror or str(error))
 
     def _make_wavs(self) -> None:
         for direction in DIRECTIONS:
-            with _create(self.path(direction, "wav")) as file, wave.open(file, "wb") as out:
+            with _create(self.path(direction, "wav"), -1) as file, wave.open(file, "wb") as out:
                 out.setnchannels(1)
                 out.setsampwidth(2)
                 out.setframerate(SAMPLE_RATE)
@@ -159,13 +169,23 @@ class CallFiles:
     def _fail(self, reason: str) -> None:
         if not self._failed:
             self._failed = True
+            for file in self._open[: len(DIRECTIONS)]:  # both equally long, so that they can be replayed
+                with suppress(OSError, ValueError):
+                    file.truncate(self._n_audio_bytes)
             _log.error("recording in %s stopped: %s; the call goes on", self.directory, reason)
 
 
-def _create(path: Path) -> IO[bytes]:
+def _write_all(file: IO[bytes], data: bytes) -> None:
+    """Write to an unbuffered file, which may take less than all at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _create(path: Path, buffering: int = 0) -> IO[bytes]:
     """A new file for the owner alone; never one that is there already, nor through a link."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    return os.fdopen(descriptor, "wb")
+    return os.fdopen(descriptor, "wb", buffering=buffering)
 
 
 def last_call(directory: Path, line: str) -> tuple[Path, Path] | None:

@@ -54,6 +54,7 @@ async def _run(config: ModemConfig, background: Background) -> int:
             log.info("ending on %s", signal.Signals(number).name)
             notices.tell("STOPPING=1")
             worker.stop()
+    archive.close()
     return 0
 
 

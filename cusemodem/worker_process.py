@@ -75,6 +75,7 @@ class _Process:
             nursery.start_soon(self._obey)
             nursery.start_soon(self._tell)
             await self._worker.run()
+            self._archive.close()
             nursery.cancel_scope.cancel()
         self._send(("status", worker_status(self._worker)))
 
