@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from dataclasses import dataclass
+from signal import SIGWINCH
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from cusemodem.cuse.modem_lines import HOST_LINES, MODEM_LINES
-from cusemodem.cuse.termios import CLOCAL, Termios
+from cusemodem.cuse.termios import CLOCAL, TERMIOS, Termios
 from cusemodem.cuse.waits import HUNG_UP, BreakWait, DrainWait, LineWait, Outcome, Wait
 
 if TYPE_CHECKING:
@@ -21,31 +23,50 @@ _WORD = Struct("<I")
 # baud_base, close_delay, io_type, hub6, closing_wait, closing_wait2, iomem_base, iomem_reg_shift, port_high,
 # iomap_base
 _SERIAL = Struct("<iiIiiiiiHBxiHH4xQH2xIQ")
+_PORT_16550A = 4
+_FIFO_SIZE = 16
 _BAUD_BASE = 115200
 # Flags that mean "38400 is really another speed"; a modem without a speed of its own has none.
 _ASYNC_SPD_MASK = 0x1030
+# Flags that anybody may change: those, and low latency.
+_ASYNC_USER_MASK = 0x2000 | _ASYNC_SPD_MASK
+_TRANSMITTER_EMPTY = 1
 
 BREAK_S = 0.25
 _N_TTY = 0
 _TCIFLUSH, _TCOFLUSH, _TCIOFLUSH = range(3)
-_TCOOFF, _TCOON, _TCIOFF, _TCION = range(4)
 
 _DONE = Outcome()
 _INVALID = Outcome(error=errno.EINVAL)
-# A CUSE device is nobody's controlling terminal: the kernel keeps no record even of one that is asked for.
 _NOT_CONTROLLING = Outcome(error=errno.ENOTTY)
 _NOT_PERMITTED = Outcome(error=errno.EPERM)
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a call: user and thread, as the kernel gives them (0: it cannot be seen from here)."""
+
+    uid: int
+    pid: int
+
+
+ROOT = Caller(0, 0)
+
+
 class Control:
-    """Executes ioctls on one terminal, and keeps what only they can see: window size, serial_struct."""
+    """Executes ioctls on one terminal, and keeps what only they can see: window size, serial_struct, locks
+    of settings.
+    """
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self.window_size = bytes(8)
         # of struct serial_struct: flags, close_delay, closing_wait
         self.serial = (0, 50, 3000)
+        # As struct termios: what is set here nobody can change (TIOCSLCKTRMIOS).
+        self._locks = bytes(TERMIOS.size)
         self._now: dict[str, Callable[[int, bytes], Outcome]] = {
+            "TIOCGLCKTRMIOS": lambda _argument, _data: Outcome(data=self._locks),
             "TCGETS": lambda _argument, _data: Outcome(data=terminal.settings.pack()),
             "TCGETS2": lambda _argument, _data: Outcome(data=terminal.settings.pack2()),
             "TCGETA": lambda _argument, _data: Outcome(data=terminal.settings.pack_termio()),
@@ -68,21 +89,17 @@ class Control:
             "TIOCGSOFTCAR": lambda _argument, _data: _int(int(terminal.settings.local)),
             "TIOCSSOFTCAR": self._set_soft_carrier,
             "TIOCGSERIAL": lambda _argument, _data: self._serial(),
-            "TIOCSSERIAL": self._set_serial,
+            "TIOCSERGETLSR": lambda _argument, _data: _int(
+                0 if terminal.port.to_modem else _TRANSMITTER_EMPTY
+            ),
             "TIOCGWINSZ": lambda _argument, _data: Outcome(data=self.window_size),
             "TIOCSWINSZ": self._set_window_size,
             "TIOCGETD": lambda _argument, _data: _int(_N_TTY),
             "TIOCSETD": lambda _argument, data: _DONE if _word(data) == _N_TTY else _INVALID,
-            "TIOCSCTTY": lambda _argument, _data: _NOT_PERMITTED,
-            "TIOCNOTTY": lambda _argument, _data: _NOT_CONTROLLING,
-            "TIOCGPGRP": lambda _argument, _data: _NOT_CONTROLLING,
-            "TIOCSPGRP": lambda _argument, _data: _NOT_CONTROLLING,
-            "TIOCGSID": lambda _argument, _data: _NOT_CONTROLLING,
-            "TIOCSTI": lambda _argument, _data: _NOT_PERMITTED,
         }
 
     def execute(
-        self, call: IoctlCall, token: int, file: OpenFile, argument: int, data: bytes
+        self, call: IoctlCall, token: int, file: OpenFile, argument: int, data: bytes, *, caller: Caller
     ) -> Outcome | Wait:
         """Do ``call`` for an open file, with ``data`` from the caller's memory: its outcome, or a wait."""
         if file.hung_up:
@@ -103,12 +120,47 @@ class Control:
                 return DrainWait(token, file, lambda _now: _DONE)
             case "TIOCMIWAIT":
                 return LineWait(token, file, argument, self._terminal)
+            case "TIOCSSERIAL":
+                return self._set_serial(data, caller)
+            case "TIOCSLCKTRMIOS":
+                if caller.uid:
+                    return _NOT_PERMITTED
+                self._locks = data
+                return _DONE
+            case "TIOCVHANGUP":
+                if caller.uid:
+                    return _NOT_PERMITTED
+                self._terminal.hang_up_files()
+                return _DONE
+            case "TIOCSTI":
+                if caller.uid and not self._terminal.session.is_of(caller.pid):
+                    return _NOT_PERMITTED
+                self._terminal.type_input(data)
+                return _DONE
+            case "TIOCSCTTY" | "TIOCNOTTY" | "TIOCGPGRP" | "TIOCSPGRP" | "TIOCGSID":
+                return self._of_session(call.name, argument, data, caller)
             case _:
                 return self._now[call.name](argument, data)
+
+    def _of_session(self, name: str, argument: int, data: bytes, caller: Caller) -> Outcome:
+        session = self._terminal.session
+        match name:
+            case "TIOCSCTTY":
+                return Outcome(error=session.take(caller.pid, steals=argument == 1 and not caller.uid))
+            case "TIOCNOTTY":
+                return Outcome(error=session.give_up(caller.pid))
+            case "TIOCSPGRP":
+                return Outcome(error=session.set_foreground(caller.pid, int(_INT.unpack(data)[0])))
+            case _:
+                if not session.is_of(caller.pid):
+                    return _NOT_CONTROLLING
+                return _int(session.foreground if name == "TIOCGPGRP" else session.leader)
 
     def _set(self, _argument: int, data: bytes) -> Outcome:
         terminal = self._terminal
         settings: Termios = terminal.settings.changed(data)
+        if any(self._locks):
+            settings = settings.with_locked(self._locks, terminal.settings)
         terminal.change_settings(settings)
         return _DONE
 
@@ -121,11 +173,16 @@ class Control:
     def _flow(self, argument: int, _data: bytes) -> Outcome:
         terminal = self._terminal
         match argument:
-            case 0 | 1:
-                terminal.port.output_stopped = argument == _TCOOFF
-            case 2 | 3:
+            case 0:  # TCOOFF
+                terminal.port.output_stopped = True
+            case 1 if terminal.port.output_stopped:
+                terminal.port.output_stopped = terminal.port.output_paused = False
+            case 1:  # TCOON
+                # What a STOP from the far end stopped, only its START starts.
+                pass
+            case 2 | 3:  # TCIOFF, TCION
                 # A serial port would send XOFF or XON. We own the modem too: it simply is not read.
-                terminal.input_stopped = argument == _TCIOFF
+                terminal.input_stopped = argument == 2
             case _:
                 return _INVALID
         return _DONE
@@ -158,16 +215,23 @@ class Control:
 
     def _serial(self) -> Outcome:
         flags, close_delay, closing_wait = self.serial
-        fields = (*(0, 0, 0, 0), flags, *(0, 0, _BAUD_BASE), close_delay)
+        fields = (_PORT_16550A, 0, 0, 0, flags, _FIFO_SIZE, 0, _BAUD_BASE, close_delay)
         return Outcome(data=_SERIAL.pack(*fields, 0, 0, closing_wait, 0, 0, 0, 0, 0))
 
-    def _set_serial(self, _argument: int, data: bytes) -> Outcome:
+    def _set_serial(self, data: bytes, caller: Caller) -> Outcome:
         fields = _SERIAL.unpack(data)
-        self.serial = (fields[4] & ~_ASYNC_SPD_MASK, fields[8], fields[11])
+        flags, baud_base, close_delay, closing_wait = fields[4], fields[7], fields[8], fields[11]
+        if caller.uid:
+            fixed = (baud_base, close_delay, closing_wait) == (_BAUD_BASE, *self.serial[1:])
+            if not fixed or (flags ^ self.serial[0]) & ~_ASYNC_USER_MASK:
+                return _NOT_PERMITTED
+        self.serial = (flags & ~_ASYNC_SPD_MASK, close_delay, closing_wait)
         return _DONE
 
     def _set_window_size(self, _argument: int, data: bytes) -> Outcome:
-        self.window_size = data
+        if data != self.window_size:
+            self.window_size = data
+            self._terminal.session.signal(SIGWINCH)
         return _DONE
 
 

@@ -54,6 +54,8 @@ _TABLE = (
     IoctlCall("TCSETS2", 0x402C542B, Argument.IN, 44),
     IoctlCall("TCSETSW2", 0x402C542C, Argument.IN, 44),
     IoctlCall("TCSETSF2", 0x402C542D, Argument.IN, 44),
+    IoctlCall("TIOCGLCKTRMIOS", 0x5456, Argument.OUT, 36),
+    IoctlCall("TIOCSLCKTRMIOS", 0x5457, Argument.IN, 36),
     # break, flow, queues
     IoctlCall("TCSBRK", 0x5409, Argument.VALUE),
     IoctlCall("TCSBRKP", 0x5425, Argument.VALUE),
@@ -63,6 +65,7 @@ _TABLE = (
     IoctlCall("TCFLSH", 0x540B, Argument.VALUE),
     IoctlCall("FIONREAD", 0x541B, Argument.OUT, 4),
     IoctlCall("TIOCOUTQ", 0x5411, Argument.OUT, 4),
+    IoctlCall("TIOCSERGETLSR", 0x5459, Argument.OUT, 4),
     # exclusive use
     IoctlCall("TIOCEXCL", 0x540C, Argument.NONE),
     IoctlCall("TIOCNXCL", 0x540D, Argument.NONE),
@@ -83,7 +86,8 @@ _TABLE = (
     IoctlCall("TIOCSWINSZ", 0x5414, Argument.IN, 8),
     IoctlCall("TIOCGETD", 0x5424, Argument.OUT, 4),
     IoctlCall("TIOCSETD", 0x5423, Argument.IN, 4),
-    # controlling terminal, which a CUSE device cannot be
+    IoctlCall("TIOCVHANGUP", 0x5437, Argument.NONE),
+    # controlling terminal: see sessions.py for how far
     IoctlCall("TIOCSCTTY", 0x540E, Argument.VALUE),
     IoctlCall("TIOCNOTTY", 0x5422, Argument.NONE),
     IoctlCall("TIOCGPGRP", 0x540F, Argument.OUT, 4),

@@ -86,7 +86,9 @@ class Port:
         self.lines = ModemLines()
         self.counts: Counter[str] = Counter()
         self.unknown_ioctls: Counter[int] = Counter()
+        # The host suspended its output (tcflow), or the far end did (STOP, with IXON and ICANON).
         self.output_stopped = False
+        self.output_paused = False
         self._open_count = 0
         self._carrier_lost = False
         self._events: list[PortEvent] = []
@@ -112,11 +114,11 @@ class Port:
     @property
     def output_waiting(self) -> int:
         """Bytes that :meth:`take_output` would give."""
-        return 0 if self.output_stopped else len(self.to_modem)
+        return 0 if self.output_stopped or self.output_paused else len(self.to_modem)
 
     def take_output(self, max_bytes: int) -> bytes:
-        """Bytes from the host, at most ``max_bytes``; none while the host suspends its output (tcflow)."""
-        if self.output_stopped:
+        """Bytes from the host, at most ``max_bytes``; none while its output is suspended."""
+        if self.output_stopped or self.output_paused:
             return b""
         data = self.to_modem.take(max_bytes)
         if data:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 
 from cusemodem.cuse import messages
+from cusemodem.cuse.control import Caller
 from cusemodem.cuse.ioctls import IOCTLS
 from cusemodem.cuse.messages import (
     INTERRUPT_BIT,
@@ -194,7 +195,8 @@ class Channel:
             unknown = self.port.unknown_ioctls
             if request.number in unknown or len(unknown) < UNKNOWN_IOCTLS_KEPT:
                 unknown[request.number] += 1
-            self._replies.append(messages.error_reply(request.unique, errno.ENOTTY))
+            error = errno.EIO if self.terminal.is_hung_up(request.handle) else errno.ENOTTY
+            self._replies.append(messages.error_reply(request.unique, error))
             return
         if len(request.data) < call.in_size or request.out_size < call.out_size:
             # The first time the kernel knows only the bare argument: have it bring the memory behind it.
@@ -210,7 +212,8 @@ class Channel:
             data = request.data[: call.in_size]
             # A value is an int, whatever a 64-bit register held above it.
             argument = request.argument & 0xFFFFFFFF
-            self.terminal.ioctl(request.unique, request.handle, call, argument, data, now=now)
+            caller = Caller(request.uid, request.pid)
+            self.terminal.ioctl(request.unique, request.handle, call, argument, data, now=now, caller=caller)
 
     def _collect(self) -> None:
         for unique, outcome in self.terminal.outcomes():

@@ -25,13 +25,15 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from cusemodem.cuse.control import Control
-from cusemodem.cuse.discipline import InputBuffer, processed_output
+from cusemodem.cuse.control import ROOT, Caller, Control
+from cusemodem.cuse.discipline import Flow, InputBuffer, Signal
 from cusemodem.cuse.ioctls import IoctlCall
 from cusemodem.cuse.modem_lines import TIOCM_DTR, TIOCM_RTS
+from cusemodem.cuse.output import OutputProcessor
 from cusemodem.cuse.port import Port
+from cusemodem.cuse.sessions import Processes, Session
 from cusemodem.cuse.state import FileState, PortState
-from cusemodem.cuse.termios import INITIAL, Termios
+from cusemodem.cuse.termios import CREAD, CRTSCTS, INITIAL, IXON, Termios
 from cusemodem.cuse.waits import CarrierWait, Outcome, ReadWait, Wait, WriteWait
 
 # How long the last close leaves the modem to take what was written before DTR drops: two ticks. A modem in
@@ -63,10 +65,13 @@ class OpenFile:
 class Terminal:
     """The tty over one :class:`Port`."""
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, processes: Processes | None = None) -> None:
+        """``processes`` are those that TIOCSCTTY is about; by default, this machine's."""
         self.port = port
         self.settings: Termios = INITIAL
-        self.input = InputBuffer(self.settings)
+        self.output = OutputProcessor()
+        self.input = InputBuffer(self.settings, self.output)
+        self.session = Session(processes)
         self.input_stopped = False
         self.exclusive = False
         self._control = Control(self)
@@ -143,7 +148,15 @@ class Terminal:
         self._advance_in_turn(self._writers, now)
 
     def ioctl(
-        self, token: int, number: int, call: IoctlCall, argument: int, data: bytes, *, now: float
+        self,
+        token: int,
+        number: int,
+        call: IoctlCall,
+        argument: int,
+        data: bytes,
+        *,
+        now: float,
+        caller: Caller = ROOT,
     ) -> None:
         """ioctl(2) of a call in the table, with the caller's memory (``data``) in hand.
 
@@ -153,7 +166,7 @@ class Terminal:
         if file is None:
             return
         self._receive()
-        result = self._control.execute(call, token, file, argument, data)
+        result = self._control.execute(call, token, file, argument, data, caller=caller)
         if isinstance(result, Outcome):
             self._finish(token, result)
         else:
@@ -178,6 +191,11 @@ class Terminal:
             file.poll_wanted |= wanted | select.POLLERR | select.POLLHUP
         return events
 
+    def is_hung_up(self, number: int) -> bool:
+        """Whether an open file is dead: every ioctl but TIOCSPGRP gives EIO, unknown ones too."""
+        file = self._files.get(number)
+        return file is not None and file.hung_up
+
     def interrupt(self, token: int, now: float) -> bool:
         """A signal is pending for the caller: end its call. Returns whether it was still waiting."""
         for queue in (self._readers, self._writers, self._others):
@@ -199,7 +217,7 @@ class Terminal:
     def service(self, now: float) -> None:
         """Look at what changed at the port, in the queues, on the clock; then see outcomes and wakeups."""
         if self.port.take_carrier_loss() and not self.settings.local:
-            self._hang_up()
+            self.hang_up_files()
         self._receive()
         self._advance(now)
         if self._closing_until is not None and (not self.port.to_modem or now >= self._closing_until):
@@ -306,6 +324,8 @@ class Terminal:
         """New settings, at once. B0 drops DTR and RTS, a speed after B0 raises them again."""
         had_speed, self.settings = bool(self.settings.ospeed), settings
         self.input.change_settings(settings)
+        if not settings.iflag & IXON:
+            self.port.output_paused = False
         if had_speed and not settings.ospeed:
             self.port.drive_host_lines(0, TIOCM_DTR | TIOCM_RTS)
         elif settings.ospeed and not had_speed:
@@ -315,6 +335,42 @@ class Terminal:
         """Drop what the host has not read."""
         self.port.flush_input()
         self.port.counts["bytes_flushed"] += self.input.clear()
+
+    def type_input(self, data: bytes) -> None:
+        """Bytes for the line discipline, from the modem or as if (TIOCSTI)."""
+        self._n_received += len(data)
+        for effect in self.input.receive(data):
+            match effect:
+                case Signal(number, flushes):
+                    if flushes:
+                        self.port.flush_output()
+                    if self.settings.iflag & IXON:
+                        self.port.output_paused = False
+                    self.session.signal(number)
+                case Flow(stops):
+                    self.port.output_paused = stops
+                case echo:
+                    # Without a carrier echo would reach the modem's command interpreter, which would take its
+                    # own result codes and echo for commands, answer them, and never end. With one it is for
+                    # the caller at the far end.
+                    if self.port.carrier and self.port.to_modem.room:
+                        self.port.put_output(echo)
+
+    def hang_up_files(self) -> None:
+        """From now on the open files are dead: a lost carrier, or TIOCVHANGUP."""
+        live = [file for file in self._files.values() if not file.hung_up]
+        if not live:
+            return
+        self.port.counts["hang_ups"] += 1
+        for file in live:
+            file.hung_up = True
+        self._files_version += 1
+        self.port.files_closed(len(live))
+        self.port.flush_output()
+        self.session.hang_up()
+        self._reset_session()
+        if self.settings.hangs_up_on_close:
+            self.port.drive_host_lines(0, TIOCM_DTR | TIOCM_RTS)
 
     # Inside
 
@@ -329,18 +385,19 @@ class Terminal:
 
     def _receive(self) -> None:
         """From the port's queue through the line discipline into the buffer of the readers."""
-        if self.input_stopped or not self.port.to_host:
+        port = self.port
+        if self.input_stopped or not port.to_host:
             return
-        data = self.port.to_host.take(self.port.to_host.limit - len(self.input))
+        # With hardware flow control the modem keeps its data while RTS is off.
+        if self.settings.cflag & CRTSCTS and not port.rts:
+            return
+        data = port.to_host.take(port.to_host.limit - len(self.input))
         if not data:
             return
-        self._n_received += len(data)
-        echo = self.input.receive(data)
-        # Without a carrier echo would reach the modem's command interpreter, which would take its own result
-        # codes and echo for commands, answer them, and never end. With one it is for the caller at the far
-        # end.
-        if echo and self.port.carrier and self.port.to_modem.room:
-            self.port.put_output(processed_output(echo, self.settings))
+        if self.settings.cflag & CREAD:
+            self.type_input(data)
+        else:
+            port.counts["bytes_flushed"] += len(data)
 
     def _advance(self, now: float) -> None:
         self._advance_in_turn(self._readers, now)
@@ -394,20 +451,6 @@ class Terminal:
             file.poll_wanted = 0
             self._wakeups.append(file.wake_key)
 
-    def _hang_up(self) -> None:
-        live = [file for file in self._files.values() if not file.hung_up]
-        if not live:
-            return
-        self.port.counts["hang_ups"] += 1
-        for file in live:
-            file.hung_up = True
-        self._files_version += 1
-        self.port.files_closed(len(live))
-        self.port.flush_output()
-        self._reset_session()
-        if self.settings.hangs_up_on_close:
-            self.port.drive_host_lines(0, TIOCM_DTR | TIOCM_RTS)
-
     def _last_close(self, now: float) -> None:
         self._reset_session()
         if self.settings.hangs_up_on_close:
@@ -424,4 +467,4 @@ class Terminal:
         self.flush_input()
         self.exclusive = False
         self.input_stopped = False
-        self.port.output_stopped = False
+        self.port.output_stopped = self.port.output_paused = False

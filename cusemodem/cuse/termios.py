@@ -18,8 +18,8 @@ TERMIOS2 = Struct("<IIIIB19sII")
 TERMIO = Struct("<HHHHB8sx")
 
 VINTR, VQUIT, VERASE, VKILL, VEOF, VTIME, VMIN = range(7)
-VSTART, VSTOP, VSUSP, VEOL = 8, 9, 10, 11
-VEOL2 = 16
+VSTART, VSTOP, VSUSP, VEOL, VREPRINT = 8, 9, 10, 11, 12
+VWERASE, VLNEXT, VEOL2 = 14, 15, 16
 
 # c_iflag
 ISTRIP = 0o000040
@@ -27,12 +27,20 @@ INLCR = 0o000100
 IGNCR = 0o000200
 ICRNL = 0o000400
 PARMRK = 0o000010
+IUCLC = 0o001000
 IXON = 0o002000
+IXANY = 0o004000
 IXOFF = 0o010000
+IUTF8 = 0o040000
 # c_oflag
 OPOST = 0o000001
+OLCUC = 0o000002
 ONLCR = 0o000004
 OCRNL = 0o000010
+ONOCR = 0o000020
+ONLRET = 0o000040
+TABDLY = 0o014000
+XTABS = 0o014000
 # c_cflag
 CBAUD = 0o010017
 BOTHER = 0o010000
@@ -50,9 +58,14 @@ ECHO = 0o000010
 ECHOE = 0o000020
 ECHOK = 0o000040
 ECHONL = 0o000100
+NOFLSH = 0o000200
 ECHOCTL = 0o001000
+ECHOPRT = 0o002000
 ECHOKE = 0o004000
 IEXTEN = 0o100000
+
+# A control character of this value is switched off.
+DISABLED = 0
 
 B0 = 0
 B9600 = 0o15
@@ -107,6 +120,28 @@ class Termios:
     def with_cflag(self, cflag: int) -> Termios:
         """The same with other control flags; speeds stay."""
         return replace(self, cflag=cflag)
+
+    def with_locked(self, locks: bytes, before: Termios) -> Termios:
+        """The same, but for what is locked, which stays as it was ``before``.
+
+        ``locks`` is a ``struct termios``: flags bit by bit, line and characters where not 0.
+        """
+        *flag_locks, line, cc = TERMIOS.unpack(locks)
+        iflag, oflag, cflag, lflag = (
+            (old & lock) | (new & ~lock)
+            for new, old, lock in zip(
+                (self.iflag, self.oflag, self.cflag, self.lflag),
+                (before.iflag, before.oflag, before.cflag, before.lflag),
+                flag_locks,
+                strict=True,
+            )
+        )
+        characters = bytes(
+            old if lock else new for new, old, lock in zip(self.cc, before.cc, cc, strict=True)
+        )
+        kept = before.line if line else self.line
+        settings = Termios(iflag, oflag, cflag, lflag, kept, characters, self.ispeed, self.ospeed)
+        return settings._with_speeds_agreeing()
 
     def pack(self) -> bytes:
         """``struct termios``, 36 bytes."""

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cusemodem.cuse.discipline import processed_output
 from cusemodem.cuse.modem_lines import MODEM_LINES
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ class WriteWait(Wait):
         if room and self._n_taken < len(self._data):
             # Output processing may make the piece longer than the room: the queue's limit is not a sharp one.
             piece = self._data[self._n_taken : self._n_taken + room]
-            terminal.port.put_output(processed_output(piece, terminal.settings))
+            terminal.port.put_output(terminal.output.process(piece, terminal.settings))
             self._n_taken += len(piece)
         if self._n_taken == len(self._data):
             return Outcome(value=self._n_taken)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cusemodem.cuse import termios
+from cusemodem.cuse.control import ROOT, Caller
 from cusemodem.cuse.ioctls import IOCTLS
 from cusemodem.cuse.port import Port
+from cusemodem.cuse.sessions import Processes
 from cusemodem.cuse.terminal import Terminal
 from cusemodem.cuse.termios import INITIAL, Termios
 from cusemodem.cuse.waits import Outcome
@@ -46,9 +48,9 @@ def raw(
 class Host:
     """Calls on a terminal. A call gives its outcome, or None while it waits; :meth:`ended` tells later."""
 
-    def __init__(self, settings: Termios | None = None) -> None:
+    def __init__(self, settings: Termios | None = None, processes: Processes | None = None) -> None:
         self.port = Port()
-        self.terminal = Terminal(self.port)
+        self.terminal = Terminal(self.port, processes)
         self.now = 1000.0
         self._token = 0
         self._outcomes: dict[int, Outcome] = {}
@@ -102,9 +104,11 @@ class Host:
     def write(self, file: int, data: bytes, *, nonblocking: bool = False) -> Outcome | None:
         return self._call(self.terminal.write, file, data, nonblocking, self.now)
 
-    def ioctl(self, file: int, name: str, argument: int = 0, data: bytes = b"") -> Outcome | None:
+    def ioctl(
+        self, file: int, name: str, argument: int = 0, data: bytes = b"", *, caller: Caller = ROOT
+    ) -> Outcome | None:
         call = IOCTLS[NUMBERS[name]]
-        return self._call(self.terminal.ioctl, file, call, argument, data, now=self.now)
+        return self._call(self.terminal.ioctl, file, call, argument, data, now=self.now, caller=caller)
 
     def get_int(self, file: int, name: str) -> int:
         outcome = self.ioctl(file, name)

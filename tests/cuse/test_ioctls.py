@@ -6,7 +6,10 @@ import termios as kernel
 
 import pytest
 
+from cusemodem.cuse import termios
+from cusemodem.cuse.control import Caller
 from cusemodem.cuse.ioctls import IOCTLS, Argument, IoctlCall
+from cusemodem.cuse.termios import INITIAL, Termios
 from cusemodem.cuse.waits import Outcome
 from tests.cuse.host import Host, raw
 
@@ -59,8 +62,8 @@ def test_serial_struct() -> None:
     file = host.open()
     outcome = host.ioctl(file, "TIOCGSERIAL")
     assert outcome is not None
-    # mgetty wants no SPD flag; type, line, port, irq are nothing's.
-    assert struct.unpack_from("<iiIii", outcome.data) == (0, 0, 0, 0, 0)
+    # A 16550A (a type of 0 would say "no port here"); mgetty wants no SPD flag; the rest is nothing's.
+    assert struct.unpack_from("<iiIiii", outcome.data) == (4, 0, 0, 0, 0, 16)
     wanted = bytearray(outcome.data)
     struct.pack_into("<i", wanted, 16, 0x1030 | 0x2000)
     struct.pack_into("<H", wanted, 40, 100)
@@ -86,3 +89,58 @@ def test_it_is_nobodys_controlling_terminal() -> None:
     assert host.ioctl(file, "TIOCNOTTY") == Outcome(error=errno.ENOTTY)
     assert host.ioctl(file, "TIOCGPGRP") == Outcome(error=errno.ENOTTY)
     assert host.set_int(file, "TIOCSPGRP", 1) == Outcome(error=errno.ENOTTY)
+
+
+def test_a_user_may_change_harmless_serial_flags_only() -> None:
+    host = Host()
+    file = host.open()
+    user = Caller(uid=1000, pid=1)
+    outcome = host.ioctl(file, "TIOCGSERIAL")
+    assert outcome is not None
+    wanted = bytearray(outcome.data)
+    struct.pack_into("<i", wanted, 16, 0x2000)
+    assert host.ioctl(file, "TIOCSSERIAL", data=bytes(wanted), caller=user) == Outcome()
+    struct.pack_into("<H", wanted, 40, 100)
+    assert host.ioctl(file, "TIOCSSERIAL", data=bytes(wanted), caller=user) == Outcome(error=errno.EPERM)
+
+
+def test_the_transmitter_is_empty_when_the_modem_took_all() -> None:
+    host = Host(raw())
+    file = host.open()
+    assert host.get_int(file, "TIOCSERGETLSR") == 1
+    host.write(file, b"ATZ")
+    assert host.get_int(file, "TIOCSERGETLSR") == 0
+
+
+def test_locked_settings_stay() -> None:
+    host = Host()
+    file = host.open()
+    locks = Termios(0, 0, 0, termios.ECHO, 0, bytes([0, 1]) + bytes(17), 0, 0).pack()
+    user = Caller(uid=1000, pid=1)
+    assert host.ioctl(file, "TIOCSLCKTRMIOS", data=locks, caller=user) == Outcome(error=errno.EPERM)
+    assert host.ioctl(file, "TIOCSLCKTRMIOS", data=locks) == Outcome()
+    assert host.ioctl(file, "TIOCGLCKTRMIOS") == Outcome(data=locks)
+    host.ioctl(file, "TCSETS", data=raw().pack())
+    got = host.terminal.settings
+    assert got.lflag == termios.ECHO
+    assert got.cc[:3] == INITIAL.cc[:3]
+
+
+def test_typed_by_ioctl() -> None:
+    host = Host(raw())
+    file = host.open()
+    user = Caller(uid=1000, pid=1)
+    assert host.ioctl(file, "TIOCSTI", data=b"x", caller=user) == Outcome(error=errno.EPERM)
+    assert host.ioctl(file, "TIOCSTI", data=b"x") == Outcome()
+    assert host.read(file) == Outcome(data=b"x")
+
+
+def test_hung_up_by_ioctl() -> None:
+    host = Host(raw())
+    file = host.open()
+    user = Caller(uid=1000, pid=1)
+    assert host.ioctl(file, "TIOCVHANGUP", caller=user) == Outcome(error=errno.EPERM)
+    assert host.ioctl(file, "TIOCVHANGUP") == Outcome()
+    assert host.read(file) == Outcome(data=b"")
+    assert host.ioctl(file, "TCGETS") == Outcome(error=errno.EIO)
+    assert host.port.open_count == 0

@@ -12,7 +12,7 @@ from cusemodem.cuse import termios
 from cusemodem.cuse.port import Closed, DtrDropped, DtrRaised, Opened
 from cusemodem.cuse.termios import INITIAL
 from cusemodem.cuse.waits import Outcome
-from tests.cuse.host import Host, raw
+from tests.cuse.host import Host, raw, with_flags
 
 DTR_RTS = lines.TIOCM_DTR | lines.TIOCM_RTS
 READY = lines.TIOCM_DSR | lines.TIOCM_CTS
@@ -404,3 +404,47 @@ class TestPoll:
 
     def test_an_unknown_file(self) -> None:
         assert self.poll(Host(), 9) == select.POLLNVAL
+
+
+def test_rts_off_holds_input_with_hardware_flow_control() -> None:
+    host = Host(raw())
+    file = host.open()
+    host.set_int(file, "TIOCMBIC", lines.TIOCM_RTS)
+    host.send(b"a")
+    assert host.read(file) == Outcome(data=b"a"), "without CRTSCTS the line is only a line"
+    host.terminal.change_settings(with_flags(raw(), cflag=raw().cflag | termios.CRTSCTS))
+    host.send(b"b")
+    assert host.get_int(file, "FIONREAD") == 0
+    assert host.read(file) is None
+    reader = host.last
+    host.port.put_input(bytes(host.port.to_host.limit))
+    assert host.port.put_input(b"x") == 0, "the modem keeps the rest"
+    host.set_int(file, "TIOCMBIS", lines.TIOCM_RTS)
+    host.service()
+    outcome = host.ended(reader)
+    assert outcome is not None
+    assert outcome.data[:1] == b"b"
+
+
+def test_without_cread_nothing_is_received() -> None:
+    host = Host(with_flags(raw(), cflag=raw().cflag & ~termios.CREAD))
+    file = host.open()
+    host.send(b"RING")
+    assert host.get_int(file, "FIONREAD") == 0
+    assert host.port.statistics().bytes_flushed == 4
+
+
+def test_stop_from_the_far_end_holds_output() -> None:
+    host = Host(INITIAL)
+    file = host.open()
+    host.send(b"\x13")
+    assert host.write(file, b"text") == Outcome(value=4)
+    assert (host.port.output_waiting, host.port.take_output(9)) == (0, b"")
+    host.ioctl(file, "TCXONC", 1)
+    assert not host.port.output_waiting, "tcflow(TCOON) starts only what TCOOFF stopped"
+    host.send(b"\x11")
+    assert host.port.take_output(9) == b"text"
+    host.send(b"\x13")
+    host.write(file, b"more")
+    host.ioctl(file, "TCSETS", data=raw().pack())
+    assert host.port.take_output(9) == b"more", "IXON off starts it"
