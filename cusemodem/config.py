@@ -35,6 +35,7 @@ from cusemodem.config_keys import (
     Owner,
     read_device,
 )
+from cusemodem.config_telephone import Server, disagreements
 
 if TYPE_CHECKING:
     from iax import Format
@@ -93,6 +94,21 @@ class ModemConfig:
     nodaemon: bool = False
     skew_us: int = 0
     """First correction of the 20 ms tick, microseconds."""
+    backup_servers: tuple[Server, ...] = ()
+    """Asked in this order while the server does not answer."""
+    encryption: str = "no"
+    """AES-128 for the calls: "no", "yes" (if the PBX does it too) or "require"."""
+    private_key: bytes = b""
+    """PEM: we prove ourselves by RSA where the PBX asks for it."""
+    server_key: bytes = b""
+    """PEM: the PBX proves itself by RSA when it calls."""
+    challenge_calls: bool = False
+    allow_plaintext: bool = False
+    trunk: bool = False
+    keep_alive_s: int | None = None
+    """POKE interval; 0: never; None: where a NAT is noticed."""
+    accept_from: tuple[str, ...] = ()
+    """Hosts that may call besides the servers."""
 
     @property
     def device_name(self) -> str:
@@ -116,8 +132,12 @@ class ModemConfig:
             value = getattr(self, field.name)
             if field.name == "secret":
                 value = "***" if value else ""
-            elif field.name == "codecs":
+            elif field.name in ("private_key", "server_key"):
+                value = "a key" if value else ""
+            elif field.name in ("codecs", "accept_from"):
                 value = " ".join(value)
+            elif field.name == "backup_servers":
+                value = " ".join(f"{host}:{port}" for host, port in value)
             elif field.name == "mode" and value is not None:
                 value = f"{value:04o}"
             yield f"{field.name} = {'' if value is None else value}"
@@ -228,6 +248,8 @@ def _modem(
             "is missing; write the name the server knows this modem by, or refresh 0 for no registration"
         )
         problems.append(Problem(path, section.line, "peername", missing))
+    for key, said in disagreements(fields, seen):
+        problems.append(Problem(path, lines.get(key, section.line), key, said))
     if len(problems) > n_before:
         return None
     if fields.get("replay"):

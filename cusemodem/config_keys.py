@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import configparser
 import grp
-import ipaddress
 import os
 import pwd
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-IAX2_PORT = 4569
-CODECS = ("ulaw", "alaw", "slinear")
+from cusemodem.config_telephone import (
+    CODECS,
+    IAX2_PORT,
+    TELEPHONE_KEYS,
+    Fields,
+    read_codec,
+    read_server,
+)
+
+__all__ = ["CODECS", "FLAGS", "IAX2_PORT", "IAXMODEM_KEYS", "INI_KEYS", "Fields", "Owner", "read_device"]
+
 MAX_TEXT_BYTES = 255
 """What one information element of IAX2 holds (RFC 5456 §8.6)."""
 
@@ -32,9 +40,6 @@ class Owner(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.user}:{self.group}"
-
-
-Fields = dict[str, Any]
 
 
 def read_device(text: str) -> Fields:
@@ -103,32 +108,6 @@ def _read_refresh(text: str) -> Fields:
     return {"refresh_s": _integer(text, 0, 65535, "seconds from 1 to 65535, or 0 for no registration")}
 
 
-def _read_server(text: str) -> Fields:
-    if text.startswith("[") or text.count(":") > 1:
-        raise ValueError(
-            f"{text!r} looks like IPv6, which is not supported yet; write a name or an IPv4 address"
-        )
-    host, colon, port = text.partition(":")
-    if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", host):
-        raise ValueError(
-            f"{text!r} is no host; write a name or an address, and :PORT if it is not {IAX2_PORT}"
-        )
-    if re.fullmatch(r"[0-9.]+", host):
-        try:
-            ipaddress.IPv4Address(host)
-        except ValueError:
-            raise ValueError(f"{host!r} is no IPv4 address; write four numbers from 0 to 255") from None
-    number = _integer(port, 1, 65535, "HOST:PORT with a port from 1 to 65535") if colon else IAX2_PORT
-    return {"server_host": host, "server_port": number}
-
-
-def _read_codec(text: str) -> Fields:
-    preferred = text.lower()
-    if preferred not in CODECS:
-        raise ValueError(f"{text!r} is no codec we have; write ulaw, alaw or slinear")
-    return {"codecs": (preferred, *(codec for codec in CODECS if codec != preferred))}
-
-
 def _read_skew(text: str) -> Fields:
     return {"skew_us": _integer(text, -10000, 10000, "microseconds from -10000 to 10000")}
 
@@ -190,17 +169,33 @@ IAXMODEM_KEYS: dict[str, Callable[[str], Fields]] = {
     "mode": _read_mode,
     "port": _read_iaxmodem_port,
     "refresh": _read_refresh,
-    "server": _read_server,
+    "server": read_server,
     **{key: _text_reader(key) for key in ("peername", "secret", "cidname", "cidnumber")},
-    "codec": _read_codec,
+    "codec": read_codec,
     **{key: _flag_reader(key) for key in FLAGS},
     "skew": _read_skew,
 }
-INI_KEYS = IAXMODEM_KEYS | {
-    "port": _read_port,
-    "adapter": _read_adapter,
-    "secret_file": _read_secret_file,
-}
+INI_KEYS = (
+    IAXMODEM_KEYS
+    | TELEPHONE_KEYS
+    | {
+        "port": _read_port,
+        "adapter": _read_adapter,
+        "secret_file": _read_secret_file,
+    }
+)
 MAY_BE_EMPTY = ("secret", "cidname", "cidnumber")
-OTHER_NAMES = {"user": "peername", "username": "peername", "password": "secret", "host": "server"}
+OTHER_NAMES = {
+    "user": "peername",
+    "username": "peername",
+    "password": "secret",
+    "host": "server",
+    "private_key": "outkey",
+    "server_key": "inkeys",
+    "backup": "backup_servers",
+    "servers": "backup_servers",
+    "forceencryption": "encryption",
+    "allow": "codecs",
+    "permit": "accept_from",
+}
 """What users of other programs write."""

@@ -126,19 +126,15 @@ def run(options: argparse.Namespace) -> int:
     if unknown := keys.keys() - {account.name for account in options.accounts}:
         print(f"cusemodem exchange: --rsa-key {min(unknown)}: no --peer has that name", file=sys.stderr)
         return 2
-    try:
-        accounts = [
-            replace(
-                account,
-                encryption=Encryption(options.encryption),
-                trunk=options.trunk,
-                public_key=keys.get(account.name, b""),
-            )
-            for account in options.accounts
-        ]
-    except ValueError as error:
-        print(f"cusemodem exchange: --rsa-key: {error}", file=sys.stderr)
-        return 2
+    accounts = [
+        replace(
+            account,
+            encryption=Encryption(options.encryption),
+            trunk=options.trunk,
+            public_key=keys.get(account.name, b""),
+        )
+        for account in options.accounts
+    ]
     try:
         Exchange(accounts, random.Random())
     except ValueError as error:  # two peers with one number
@@ -196,6 +192,8 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 def _address(text: str) -> Address:
     host, _, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]  # IPv6
     if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, for example 127.0.0.1:4569")
     return Address(host, int(port))
@@ -224,10 +222,16 @@ def _rsa_key(text: str) -> tuple[str, bytes]:
     name, _, file = text.partition("=")
     if not name or not file:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE")
+    from iax.auth import check_public_key  # noqa: PLC0415 - --help needs no IAX2
+
     try:
-        return name, Path(file).read_bytes()
+        pem = Path(file).read_bytes()
+        check_public_key(pem)
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{file}: {error.strerror}") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{file}: {error}") from None
+    return name, pem
 
 
 def _ppm(text: str) -> float:

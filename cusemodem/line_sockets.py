@@ -55,6 +55,8 @@ class LineSockets:
         socket = await iax.socket.Socket.open(port=config.port)
         endpoint = iax.Endpoint(
             random.SystemRandom(),
+            port=socket.address[1],
+            local_address=socket.local_address,
             formats=config.formats,
             new_playout=iax.ArrivalQueue if config.nojitterbuffer else iax.JitterBuffer,
         )

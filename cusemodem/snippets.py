@@ -40,7 +40,9 @@ def _peer(modem: ModemConfig, *, by_name: bool) -> str:
         "disallow=all",
         *(f"allow={codec}" for codec in voice),
         "jitterbuffer=no",
-        "trunk=no",
+        *(["encryption=yes"] if modem.encryption != "no" else []),
+        *(["forceencryption=yes"] if modem.encryption == "require" else []),
+        f"trunk={'yes' if modem.trunk else 'no'}",
         "sendani=yes",
         "requirecalltoken=yes",
     ]

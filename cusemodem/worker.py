@@ -10,8 +10,10 @@ from __future__ import annotations
 import gc
 import logging
 import random
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import trio
 
@@ -26,6 +28,7 @@ from cusemodem.device_node import open_device
 from cusemodem.line import Line, LineOptions
 from cusemodem.line_sockets import LineSocket, LineSockets
 from cusemodem.lines import Lines
+from cusemodem.pbx import peer_config, server_names
 from cusemodem.served_line import Hooks, LineState, Served, last_call
 from cusemodem.tick import BLOCK_S, TickClock
 
@@ -158,12 +161,12 @@ class Worker:
         """Open everything, be ready, and close everything at the end."""
         config = served.config
         served.state, served.failed = LineState.STARTING, trio.Event()
-        server = await iax.socket.resolve(config.server_host, config.server_port)
-        peer = iax.PeerConfig(server, config.peername, config.secret, config.refresh_s)
+        names = server_names(config)
+        peer = peer_config(config, await names.look_up())
         shared = await self._sockets.acquire(config)
         line: Line | None = None
         try:
-            shared.endpoint.accept_from.add(server[0])
+            shared.endpoint.add_peer(peer)
             port = served.port = Port()
             options = LineOptions(
                 config.cidnumber,
@@ -194,7 +197,7 @@ class Worker:
                 self._hooks.on_ready(served)
                 served.tried.set()
                 try:
-                    await self._until_over(served, line)
+                    await self._until_over(served, line, partial(names.follow, shared.endpoint, peer))
                 finally:
                     served.device = None
                     with trio.CancelScope(shield=True):
@@ -203,10 +206,18 @@ class Worker:
             served.line = served.registration = None
             if line is not None:
                 self.lines.remove(line)
+            shared.endpoint.remove_peer(peer)
             self._sockets.release(shared)
 
-    async def _until_over(self, served: Served, line: Line) -> None:
+    async def _until_over(
+        self, served: Served, line: Line, follow_names: Callable[..., Awaitable[None]]
+    ) -> None:
         async with trio.open_nursery() as nursery:
+            extra = {"line": line.name}
+
+            def moved(addresses: tuple[iax.Address, ...]) -> None:
+                where = ", ".join(f"{host} port {port}" for host, port in addresses)
+                _log.info("the PBX's name means %s now", where, extra=extra)
 
             async def fault() -> None:
                 await served.failed.wait()
@@ -220,6 +231,7 @@ class Worker:
 
             nursery.start_soon(fault)
             nursery.start_soon(retirement)
+            nursery.start_soon(follow_names, served.registration, moved)
         if served.failed.is_set():
             raise _LineFaultError
 

@@ -43,20 +43,31 @@ class KnownServers:
 
     def __init__(self, accept_from: Iterable[str | Address], *, anyone: bool) -> None:
         self.accept_from: set[str | Address] = set(accept_from)
-        """Hosts, and (host, port) pairs."""
+        """Hosts, and (host, port) pairs, besides the servers."""
         self._anyone = anyone
         self._peers: dict[PeerConfig, tuple[Address, ...]] = {}
+        self._n_uses: Counter[PeerConfig] = Counter()
 
-    def add(self, peer: PeerConfig, addresses: tuple[Address, ...] = ()) -> None:
-        """Take calls from PEER, at ADDRESSES if its name has another meaning than in its configuration."""
+    def __contains__(self, peer: PeerConfig) -> bool:
+        return peer in self._peers
+
+    def add(self, peer: PeerConfig) -> None:
+        """Take calls from PEER, until it was removed as often as it was added."""
+        self._n_uses[peer] += 1
         if peer not in self._peers:
-            self._peers[peer] = addresses or (peer.address, *peer.alternatives)
-        self.accept_from.update(self._peers[peer])
+            self._peers[peer] = (peer.address, *peer.alternatives)
 
     def remove(self, peer: PeerConfig) -> None:
-        """Take no more calls from PEER, unless others have the same server."""
-        gone = set(self._peers.pop(peer, ()))
-        self.accept_from -= gone - {address for known in self._peers.values() for address in known}
+        """Take no more calls from PEER, unless it was added more often."""
+        self._n_uses[peer] -= 1
+        if self._n_uses[peer] <= 0:
+            del self._n_uses[peer]
+            self._peers.pop(peer, None)
+
+    def move(self, peer: PeerConfig, addresses: tuple[Address, ...]) -> None:
+        """Note that PEER's name has another meaning than in its configuration."""
+        if peer in self._peers:
+            self._peers[peer] = addresses
 
     def addresses(self, peer: PeerConfig) -> tuple[Address, ...]:
         """Return where PEER is, the best address first; what its configuration says if it is not known."""
@@ -64,12 +75,21 @@ class KnownServers:
 
     def allowed(self, addr: Address) -> bool:
         """Say whether calls from ADDR are taken."""
-        return self._anyone or addr in self.accept_from or addr[0] in self.accept_from
+        return (
+            self._anyone
+            or addr in self.accept_from
+            or addr[0] in self.accept_from
+            or any(_is_at(addr, peer, addresses) for peer, addresses in self._peers.items())
+        )
 
     def at(self, addr: Address, username: str) -> list[PeerConfig]:
         """Return the peers at ADDR: those with this USERNAME, or all if none has it."""
-        peers = [peer for peer, addresses in self._peers.items() if addr in addresses]
+        peers = [peer for peer, addresses in self._peers.items() if _is_at(addr, peer, addresses)]
         return [peer for peer in peers if peer.username == username] or peers
+
+
+def _is_at(addr: Address, peer: PeerConfig, addresses: tuple[Address, ...]) -> bool:
+    return addr in addresses or addr[0] in peer.accept_from
 
 
 def demanding(peers: Sequence[PeerConfig], offer: Offer) -> list[PeerConfig]:

@@ -54,9 +54,13 @@ class PeerConfig:
     """Its calls to us must prove `secret` or `server_key` too. Calls that are to be encrypted always do."""
     trunk: bool = False
     """Send the voice of all its calls in common datagrams (trunk frames)."""
+    reliable_voice: bool = False
+    """Send voice in full frames: those lost are sent again. For fax receivers that do not conceal loss."""
     keep_alive_s: float | None = None
     """POKE it this often, to keep a NAT's door open; 0: never; None: every 20 s if there seems to be a
     NAT."""
+    accept_from: tuple[str, ...] = ()
+    """Hosts, by address, whose calls are taken as the server's, from any port."""
 
     def __post_init__(self) -> None:
         if self.private_key:
@@ -189,32 +193,44 @@ def rsa_matches_untrusted(challenge: bytes, public_key: bytes, result: bytes) ->
     return True
 
 
+def check_private_key(pem: bytes) -> None:
+    """Raise ValueError with a sentence unless PEM holds a private RSA key without a passphrase."""
+    _private_key(pem)
+
+
+def check_public_key(pem: bytes) -> None:
+    """Raise ValueError with a sentence unless PEM holds a public RSA key."""
+    _public_key(pem)
+
+
 @lru_cache(maxsize=256)
 def _private_key(pem: bytes) -> RSAPrivateKey:
     # imported here, so that those who do not use RSA need not load (or have) the library
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
 
     try:
         key = load_pem_private_key(pem, None)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"the private key is no PEM file without a passphrase: {error}") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError("this is no private key in PEM without a passphrase") from error
     if not isinstance(key, RSAPrivateKey):
-        raise ValueError("the private key is not for RSA, the only kind that IAX2 knows")
+        raise ValueError("this private key is not for RSA, the only kind that IAX2 knows")
     return key
 
 
 @lru_cache(maxsize=1024)
 def _public_key(pem: bytes) -> RSAPublicKey:
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
 
     try:
         key = load_pem_public_key(pem)
-    except ValueError as error:
-        raise ValueError(f"the public key is no PEM file: {error}") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError("this is no public key in PEM") from error
     if not isinstance(key, RSAPublicKey):
-        raise ValueError("the public key is not for RSA, the only kind that IAX2 knows")
+        raise ValueError("this public key is not for RSA, the only kind that IAX2 knows")
     return key
 
 

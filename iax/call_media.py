@@ -52,6 +52,15 @@ class CallMedia(Dialogue):
 
     # -- out
 
+    @property
+    def reliable_voice(self) -> bool:
+        """Whether voice goes out in full frames, which the peer gets again if they are lost."""
+        return self._sender.reliable
+
+    @reliable_voice.setter
+    def reliable_voice(self, reliable: bool) -> None:
+        self._sender.reliable = reliable
+
     def send_audio(self, payload: bytes, now: float) -> None:
         """Send one frame of audio in `format` (20 ms: 160 samples). Does nothing unless the call is
         accepted."""

@@ -115,8 +115,9 @@ class Endpoint:
     # -- the owner's side
 
     def register(self, peer: PeerConfig, now: float) -> Registration:
-        """Register with PEER and stay registered; its address may call us from now on."""
-        self.add_peer(peer)
+        """Register with PEER and stay registered; it may call us from now on, until `remove_peer`."""
+        if peer not in self._servers:
+            self._servers.add(peer)
         self._starts_at = max(now, self._starts_at + START_SPACING_S)
         registration = Registration(
             peer,
@@ -137,16 +138,20 @@ class Endpoint:
 
     @property
     def accept_from(self) -> set[str | Address]:
-        """Hosts and (host, port) pairs whose calls are taken; add to it as needed."""
+        """Hosts and (host, port) pairs whose calls are taken besides the servers'; add to it as needed."""
         return self._servers.accept_from
 
+    def accepts_from(self, addr: Address) -> bool:
+        """Say whether calls from ADDR are taken."""
+        return self._servers.allowed(addr)
+
     def add_peer(self, peer: PeerConfig) -> None:
-        """Take calls from PEER, on its terms. `register` does it; for servers that know our address by
-        themselves."""
+        """Take calls from PEER, on its terms, until `remove_peer`. `register` does it too; this is for
+        servers that know our address by themselves."""
         self._servers.add(peer)
 
     def remove_peer(self, peer: PeerConfig) -> None:
-        """Take no more calls from PEER, unless others have the same server."""
+        """Take no more calls from PEER, unless it was added once more."""
         self._servers.remove(peer)
 
     def move_peer(self, peer: PeerConfig, addresses: Sequence[Address], now: float) -> None:
@@ -157,8 +162,7 @@ class Endpoint:
         moved = tuple(addresses)
         if not moved or self._servers.addresses(peer) == moved:
             return
-        self._servers.remove(peer)
-        self._servers.add(peer, moved)
+        self._servers.move(peer, moved)
         for registration in self._registrations:
             if registration.peer == peer:
                 registration.move(moved, now)
@@ -200,6 +204,7 @@ class Endpoint:
         )
         if peer.trunk:
             call.link.trunk = self._desk.trunks.join(address, now)
+        call.reliable_voice = peer.reliable_voice
         self._dialogues.add(call)
         return call
 
@@ -404,6 +409,7 @@ class Endpoint:
             call.start_incoming(offer, now, formats=self._formats, check=check)
             if trunk:
                 call.link.trunk = self._desk.trunks.join(addr, now)
+            call.reliable_voice = any(peer.reliable_voice for peer in self._servers.at(addr, offer.username))
             if call.state is CallState.ENDED:
                 self._refused += 1
         else:

@@ -8,13 +8,15 @@ from iax.formats import FRAME_MS, SAMPLES_PER_MS, Format
 from iax.frames import FrameType
 from iax.reliability import Link
 
+MAX_VOICE_UNACKNOWLEDGED = 48
+"""Reliable voice goes on in mini frames while so many full frames wait: the network stands still."""
 PLAUSIBLE_MS = 2000
 """A decrypted mini frame whose stamp is further off was read with the wrong key."""
 
 
 class VoiceSender:
     """Sends voice: exactly one time stamp step per frame; a full frame first, at each wrap and change of
-    format."""
+    format; only full frames if it is to be reliable."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -23,6 +25,9 @@ class VoiceSender:
         self._format: Format | None = None
         self._relay_offset: int | None = None
         self.frames_sent = 0
+        self.reliable = False
+        """Every frame is numbered, acknowledged, and sent again if it was lost. A receiver that numbers are
+        for (chan_iax2) hands on no frame before the one that is missing: late, but whole and in order."""
 
     def send(self, payload: bytes, format_: Format, now: float) -> None:
         """Send one frame of our own audio. Time stamps are n·20 whatever the clock says: the modem is the
@@ -57,7 +62,8 @@ class VoiceSender:
         link = self._link
         link.voice_stamped(timestamp, now)
         self.frames_sent += 1
-        if format_ is self._format and timestamp >> 16 <= self._epoch:
+        known = format_ is self._format and timestamp >> 16 <= self._epoch
+        if known and not (self.reliable and link.n_unacknowledged < MAX_VOICE_UNACKNOWLEDGED):
             link.send_mini(timestamp, payload, now)
             return
         self._format = format_

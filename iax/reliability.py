@@ -28,7 +28,7 @@ MAX_TIMEOUT_S = 4.0
 GIVE_UP_S = 20.0
 """If frames wait and none has been acknowledged for so long, the dialogue is dead."""
 VNAK_RESEND_INTERVAL_S = 0.1
-"""A VNAK makes us send again at most this often: no storms."""
+"""A VNAK for the same frame makes us send again at most this often: no storms."""
 MAX_UNACKNOWLEDGED = 64
 """More frames in flight than this make the dialogue dead; sequence numbers stay unambiguous up to 127."""
 VOICE_NEIGHBOURHOOD_S = 0.24
@@ -95,6 +95,7 @@ class Link:
         self._i_seq_sent = 0
         self._vnak_sent: int | None = None
         self._vnak_served = -1e9
+        self._vnak_served_for = -1
         self._overflow = False
         self._progress = -1e9
         self._peer_timestamp = 0
@@ -233,6 +234,11 @@ class Link:
         """True if no frame of ours waits for its acknowledgement."""
         return not self._pending
 
+    @property
+    def n_unacknowledged(self) -> int:
+        """How many frames of ours wait for their acknowledgement."""
+        return len(self._pending)
+
     def next_timer(self) -> float | None:
         """Return when `handle_timer` has something to do, or None."""
         return min((pending.due for pending in self._pending), default=None)
@@ -279,11 +285,12 @@ class Link:
             waiting.due = min(waiting.due, now + waiting.timeout_s)
 
     def _resend_from(self, i_seq: int, now: float) -> None:
-        if now - self._vnak_served < VNAK_RESEND_INTERVAL_S:
+        if i_seq == self._vnak_served_for and now - self._vnak_served < VNAK_RESEND_INTERVAL_S:
             return
-        self._vnak_served = now
+        self._vnak_served, self._vnak_served_for = now, i_seq
         for pending in self._pending:
             if (pending.o_seq - i_seq & 0xFF) < 128:
+                pending.timeout_s = self.timeout_s / 2  # the peer lives, so `_resend` need not wait longer
                 self._resend(pending, now)
 
     def _resend(self, pending: _Pending, now: float) -> None:

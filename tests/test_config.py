@@ -150,7 +150,7 @@ def test_the_secret_is_masked(tmp_path: Path) -> None:
         ("port =", "port: has no value; write a value, or delete the line"),
         ("port", "port: has no value; write a value, or delete the line"),
         ("refresh = often", "refresh: 'often' is out of place; write seconds from 1"),
-        ("server = [::1]", "server: '[::1]' looks like IPv6, which is not supported yet; write"),
+        ("server = [::1", "server: '[::1' is no IPv6 address; write for example [2001:db8::1]:4569"),
         ("server = a b", "server: 'a b' is no host; write"),
         ("server = 10.0.0.300", "server: '10.0.0.300' is no IPv4 address; write four numbers"),
         ("server = pbx:0", "server: '0' is out of place; write HOST:PORT"),

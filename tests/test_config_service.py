@@ -253,6 +253,11 @@ GOOD = {
     "codec": "ulaw",
     "record": "no",
     "adapter": "pty",
+    "backup_servers": "pbx2.example.org, [2001:db8::1]:4570",
+    "encryption": "no",
+    "trunk": "no",
+    "keep_alive": "auto",
+    "accept_from": "192.0.2.1 2001:db8::7",
 }
 BAD_VALUES = {
     "device": ["ttyIAX0", "/dev/", "/dev/a b", "/dev/x/y", "/dev/../x", "/dev/9", "/dev/" + "x" * 40],
@@ -260,10 +265,18 @@ BAD_VALUES = {
     "mode": ["9", "rw", "0o660", "000", "66", "66000", "-660"],
     "port": ["x", "-1", "65536", "1e3", "4570 ;", "0x11", "4 570"],
     "refresh": ["x", "-1", "65536", "5m", "3.5"],
-    "server": ["a b", "[::1]", "pbx:", "pbx:0", "pbx:99999", "1.2.3", "1.2.3.400", "http://pbx", "-pbx"],
+    "server": [
+        *("a b", "pbx:", "pbx:0", "pbx:99999", "1.2.3", "1.2.3.400", "http://pbx", "-pbx"),
+        *("[::g]", "::1:2:3:4:5:6:7:8:9", "[::1]x", "[::1]:0"),
+    ],
     "cidname": ["a\tb", "x" * 300, "\x1b[2J"],
     "codec": ["mp3", "ulaw,alaw", "g711"],
     "record": ["maybe", "2", "y e s"],
+    "backup_servers": ["a:b", "1.2.3.400", ",", "pbx, [::g]"],
+    "encryption": ["perhaps", "aes", "1"],
+    "trunk": ["perhaps"],
+    "keep_alive": ["-1", "4", "1h"],
+    "accept_from": ["pbx", "1.2.3", "1.2.3.4:4569"],
     "adapter": ["serial", "CUSE ", "tty0"],
 }
 

@@ -64,7 +64,8 @@ async def test_a_server_that_moves_is_followed(clock: trio.testing.MockClock) ->
         assert endpoint.address_of(peer) == OLD
         await trio.sleep(LOOK_AGAIN_S)
         assert endpoint.address_of(peer) == NEW
-        assert endpoint.accept_from == {NEW}
+        assert endpoint.accepts_from(NEW)
+        assert not endpoint.accepts_from(OLD)
         del resolver.meaning["pbx"]
         await trio.sleep(10 * LOOK_AGAIN_S)
         assert endpoint.address_of(peer) == NEW, "no answer is no change"

@@ -20,6 +20,7 @@ from iax import (
     RegistrationReleased,
 )
 from iax.call_numbers import NUMBER_CLASSES
+from iax.elements import Element
 from iax.exchange import Exchange
 from iax.frames import Address, Command, Control, FrameType, TrunkFrame
 from iax.frames import decode_untrusted as decode_frame
@@ -104,7 +105,7 @@ def test_a_name_that_means_another_address() -> None:
     phone.wait(Registered, count=2)
     assert registration.address == THIRD
     assert phone.endpoint.address_of(peer) == THIRD
-    assert phone.endpoint.accept_from == {THIRD}
+    assert [phone.endpoint.accepts_from(addr) for addr in (FIRST, SECOND, THIRD)] == [False, False, True]
     assert call.state.value == "up"
     assert call.link.address == FIRST
     phone.endpoint.move_peer(peer, [], network.now)  # a look-up that found nothing changes nothing
@@ -182,6 +183,33 @@ def test_voice_of_all_calls_goes_out_in_trunk_frames() -> None:
     sent = [packet for packet in network.sent if trunks(packet)]
     assert max(len(packet.datagram) for packet in sent) <= 1240
     assert 2 * count - 20 <= len(sent) <= 2 * count  # ten calls in two datagrams
+
+
+def test_calls_are_taken_from_servers_and_from_the_hosts_allowed_besides() -> None:
+    endpoint = Endpoint(random.Random(1))
+    peer = PeerConfig(FIRST, "a", "sa", alternatives=(SECOND,), accept_from=("198.51.100.7", "2001:db8::7"))
+    assert not endpoint.accepts_from(FIRST)
+    endpoint.add_peer(peer)
+    endpoint.add_peer(peer)  # two lines of one server
+    allowed = [FIRST, SECOND, ("198.51.100.7", 999), ("2001:db8::7", 4569)]
+    refused = [THIRD, (FIRST[0], FIRST[1] + 1), ("198.51.100.8", 999)]
+    assert all(map(endpoint.accepts_from, allowed))
+    assert not any(map(endpoint.accepts_from, refused))
+    endpoint.remove_peer(peer)
+    assert all(map(endpoint.accepts_from, allowed))
+    endpoint.remove_peer(peer)
+    assert not any(map(endpoint.accepts_from, allowed))
+
+
+def test_the_hosts_allowed_besides_are_challenged_like_the_server() -> None:
+    elsewhere: Address = ("198.51.100.7", 4569)
+    endpoint = Endpoint(random.Random(1))
+    endpoint.add_peer(PeerConfig(FIRST, "a", "sa", challenge_calls=True, accept_from=(elsewhere[0],)))
+    peer = RawPeer(endpoint, elsewhere)
+    new = [(Element.VERSION, 2), (Element.USERNAME, "a"), (Element.CAPABILITY, 4), (Element.FORMAT, 4)]
+    peer.send(Command.NEW, *new, destination=0)
+    assert peer.commands() == [(FrameType.IAX, Command.AUTHREQ)]
+    assert peer.events() == []
 
 
 def test_trunk_senders_go_with_their_calls() -> None:
