@@ -17,8 +17,8 @@ import trio
 
 from cusemodem.cuse import messages
 from cusemodem.cuse.errors import DeviceError
-from cusemodem.cuse.messages import IN_HEADER, TRANSFER_IN
-from cusemodem.cuse.node import MAX_TRANSFER, is_dead, make_device, node_name, node_path
+from cusemodem.cuse.messages import MAX_MESSAGE
+from cusemodem.cuse.node import is_dead, make_device, node_name, node_path
 from cusemodem.cuse.numbers import DEFAULT_MAJOR
 from cusemodem.cuse.one_task import one_task
 from cusemodem.cuse.port import Port
@@ -48,7 +48,7 @@ class CuseDevice:
     ) -> None:
         self.path = path
         self.port = port
-        self.keep = False
+        self.keep = True
         """Leave the device to a successor at the end, if there is a store for it."""
         self.resumed = False
         """Taken over from a predecessor, node, owner, mode and all."""
@@ -56,8 +56,7 @@ class CuseDevice:
         self._on_activity = on_activity
         self._channel = Channel(port, node_name(path), record)
         self._n_unknown_ioctls = 0
-        self._buffer = bytearray(MAX_TRANSFER + IN_HEADER.size + TRANSFER_IN.size)
-        self._view = memoryview(self._buffer)
+        self._buffer = record.buffer() if record is not None else memoryview(bytearray(MAX_MESSAGE))
         # Around the wait for requests; its deadline is the port's next timer.
         self._sleep: trio.CancelScope | None = None
         self._settling = False
@@ -93,7 +92,7 @@ class CuseDevice:
     def resume(self, state: PortState) -> None:
         """Go on where a predecessor left; before :meth:`serve`."""
         self.resumed = True
-        self._channel.resume(state, self._is_waiting, trio.current_time())
+        self._channel.resume(state, self._is_waiting, self._resend, trio.current_time())
         _log.info(
             "%s: taken over with %d open files; %d calls go on",
             self.path,
@@ -109,12 +108,28 @@ class CuseDevice:
             return error.errno == errno.EINVAL
         return True
 
+    def _resend(self) -> bool:
+        """Have the kernel hand over once more what a predecessor left unanswered; False if it cannot."""
+        try:
+            os.write(self._descriptor, messages.resend())
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of the record; the descriptors are the caller's."""
+        self._buffer.release()
+
     def _service(self) -> None:
         self._channel.service(trio.current_time())
         self._send()
 
     async def serve(self) -> None:
         """Answer the kernel until cancelled. Raises :class:`DeviceError` when it takes the device away."""
+        # Before the first request is read there is a state for a successor.
+        self._send()
         if self.resumed:
             self._settle(host_acted=True)
         while True:
@@ -130,7 +145,7 @@ class CuseDevice:
             if not size:
                 break
             # A clock reading each: the host may run between two requests, and counts time from there.
-            channel.receive(self._view[:size], trio.current_time())
+            channel.receive(self._buffer[:size], trio.current_time())
             self._send()
         if len(self.port.unknown_ioctls) > self._n_unknown_ioctls:
             self._log_unknown_ioctls()
@@ -191,7 +206,7 @@ async def open_cuse(
     its own; 0 for a whole major of the kernel's choice.
 
     With a ``store`` the device outlives us: a device that a predecessor left there is taken over, its open
-    files and all, and ours is left there when the block ends by an error, or ``device.keep`` is set.
+    files and all, and ours is left there when the block ends, unless ``device.keep`` is off by then.
 
     Raises :class:`DeviceError` when the device cannot be made, or is taken away later.
     """
@@ -208,35 +223,29 @@ async def open_cuse(
         return
     async with store.serve(node) as place:
         descriptors, state = await _take(place, path)
-        try:
-            if descriptors is None:
-                descriptors = Descriptors(await make_device(node, path, major), Record.create())
+        if descriptors is None:
+            descriptors = Descriptors(await make_device(node, path, major), Record.create())
             await place.keep(descriptors)
+        try:
             record = Record(descriptors.record)
             device = CuseDevice(descriptors.channel, str(path), port, on_activity, record)
-            if state is not None:
-                device.resume(state)
             try:
+                if state is not None:
+                    device.resume(state)
                 async with one_task(device.serve):
                     yield device
-            except trio.Cancelled:
-                raise
-            except Exception:
-                # Whoever tries again finds its open files alive; but for a device that is no more.
-                device.keep = not is_dead(descriptors.channel)
-                raise
             finally:
+                device.close()
                 record.close()
-                if not device.keep:
+                if not device.keep or is_dead(descriptors.channel):
                     with trio.CancelScope(shield=True):
                         await place.release()
         finally:
-            if descriptors is not None:
-                descriptors.close()
+            descriptors.close()
 
 
 async def _take(place: Place, path: Path) -> tuple[Descriptors | None, PortState | None]:
-    """What a predecessor left, if it is any good."""
+    """What a predecessor left, if it is any good; without a state when it never came to serve."""
     kept = place.kept
     if kept is None:
         return None, None
@@ -244,17 +253,13 @@ async def _take(place: Place, path: Path) -> tuple[Descriptors | None, PortState
         try:
             record = Record(kept.record)
             try:
-                state = record.state()
+                return kept, record.state()
             finally:
                 record.close()
-            if state is not None:
-                return kept, state
-            reason = "it was never served"
         except BadStateError as error:
-            reason = str(error)
-        _log.warning(
-            "%s: cannot take over from the modem before (%s): programs have to reopen it", path, reason
-        )
+            _log.warning(
+                "%s: cannot take over from the modem before (%s): programs have to reopen it", path, error
+            )
     kept.close()
     await place.release()
     return None, None

@@ -8,7 +8,8 @@ keep and nobody connected it ends.
 
 ``python -m cusemodem.cuse.keeper SOCKET [--limit SECONDS]``; ``store.py`` starts it when it is needed and is
 its only client. It needs nothing but the standard library, reads no channel, and answers its own user and
-root only.
+root only. Under systemd the service's first process plays its part for the workers, and has systemd hold
+copies.
 
 Protocol: a sequenced-packet socket, one connection a served device, one JSON object a message, each answered
 by one. The connection stays while the device is served: its end, without ``release``, is the server's death.
@@ -34,6 +35,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +48,13 @@ MAX_MESSAGE = 4096
 MAX_KEPT = 4096
 
 _CREDENTIALS = struct.Struct("3i")
+
+
+Hook = Callable[[str, int, int], None]
+
+
+def _nothing(_name: str, _channel: int, _record: int) -> None:
+    pass
 
 
 @dataclass(eq=False, slots=True)
@@ -69,41 +78,58 @@ class Client:
 
 
 class Keeper:
-    """Serves the clients of one listening socket."""
+    """Serves the clients of one listening socket, out of the loop that ``selector`` is read by.
 
-    def __init__(self, listener: socket.socket, limit_s: float) -> None:
+    Each key of the selector has a function of the events for its data; the loop calls it, and :meth:`expire`
+    when :meth:`next_timer` has come. ``on_keep`` and ``on_let_go`` are told of each device that is new here
+    or goes, by name and descriptors.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        selector: selectors.BaseSelector,
+        limit_s: float = LIMIT_S,
+        *,
+        on_keep: Hook = _nothing,
+        on_let_go: Hook = _nothing,
+    ) -> None:
         self._listener = listener
         self._limit_s = limit_s
+        self._on_keep, self._on_let_go = on_keep, on_let_go
         self._kept: dict[str, Kept] = {}
         self._serving: dict[str, Client] = {}
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(listener, selectors.EVENT_READ)
+        self._selector = selector
+        self._selector.register(listener, selectors.EVENT_READ, lambda _events: self._accept())
         self._n_clients = 0
         self._idle_until = time.monotonic() + IDLE_S
 
-    def run(self) -> None:
-        """Serve until there is nothing to keep and nobody is connected."""
-        while self._kept or self._n_clients or time.monotonic() < self._idle_until:
-            for key, _ in self._selector.select(self._wait_s()):
-                if key.data is None:
-                    self._accept()
-                else:
-                    self._receive(key.data)
-            now = time.monotonic()
-            for name, kept in list(self._kept.items()):
-                if kept.server is None and now >= kept.until:
-                    self._let_go(name)
+    @property
+    def idle_until(self) -> float | None:
+        """With nothing to keep and nobody there: how long to wait for one more (monotonic clock)."""
+        return None if self._kept or self._n_clients else self._idle_until
 
-    def close(self) -> None:
-        """Let everything go."""
-        for name in list(self._kept):
-            self._let_go(name)
+    def adopt(self, name: str, channel: int, record: int) -> None:
+        """Keep the descriptors of a device that nobody serves yet."""
+        self._kept[name] = Kept(channel, record, None, time.monotonic() + self._limit_s)
 
-    def _wait_s(self) -> float | None:
-        due = [kept.until for kept in self._kept.values() if kept.server is None]
-        if not self._kept and not self._n_clients:
-            due.append(self._idle_until)
-        return max(0.0, min(due) - time.monotonic()) if due else None
+    def next_timer(self) -> float | None:
+        """When :meth:`expire` is due (monotonic clock)."""
+        return min((kept.until for kept in self._kept.values() if kept.server is None), default=None)
+
+    def expire(self) -> None:
+        """Let go what nobody came for."""
+        now = time.monotonic()
+        for name, kept in list(self._kept.items()):
+            if kept.server is None and now >= kept.until:
+                self._let_go(name)
+
+    def close_descriptors(self) -> None:
+        """Close every copy, and tell nobody: at the end, or in a forked child."""
+        for kept in self._kept.values():
+            os.close(kept.channel)
+            os.close(kept.record)
+        self._kept.clear()
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -113,7 +139,8 @@ class Keeper:
             connection.close()
             return
         connection.setblocking(False)
-        self._selector.register(connection, selectors.EVENT_READ, Client(connection, pid))
+        client = Client(connection, pid)
+        self._selector.register(connection, selectors.EVENT_READ, lambda _events: self._receive(client))
         self._n_clients += 1
 
     def _receive(self, client: Client) -> None:
@@ -151,6 +178,7 @@ class Keeper:
                 if kept is not None:
                     self._let_go(name)
                 self._kept[name] = Kept(descriptors[0], descriptors[1], client)
+                self._on_keep(name, *descriptors)
                 return {"kept": True}, []
             case "release" if client.name == name and not descriptors:
                 if kept is not None:
@@ -172,6 +200,7 @@ class Keeper:
 
     def _let_go(self, name: str) -> None:
         kept = self._kept.pop(name)
+        self._on_let_go(name, kept.channel, kept.record)
         os.close(kept.channel)
         os.close(kept.record)
         self._idle_until = time.monotonic() + IDLE_S
@@ -236,22 +265,40 @@ def main() -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        listener = listen(arguments.socket)
+    except OSError as error:
+        print(f"cusemodem-keeper: {arguments.socket}: {error.strerror}", file=sys.stderr)
+        return 1
+    if listener is None:
+        return 0
     if os.fork():
         # Whoever started it waits for this one, and need not for the keeper.
         os._exit(0)
+    # For those who ask whose socket it is.
+    listener.listen()
     os.setsid()
     os.chdir("/")
-    listener = listen(arguments.socket)
-    if listener is None:
-        return 0
-    keeper = Keeper(listener, arguments.limit)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    os.close(null)
+    selector = selectors.DefaultSelector()
+    keeper = Keeper(listener, selector, arguments.limit)
     try:
-        keeper.run()
+        while True:
+            now = time.monotonic()
+            idle_until, due = keeper.idle_until, keeper.next_timer()
+            if idle_until is not None and now >= idle_until:
+                return 0
+            times = [when - now for when in (idle_until, due) if when is not None]
+            for key, events in selector.select(max(0.0, min(times)) if times else None):
+                key.data(events)
+            keeper.expire()
     finally:
         with suppress(OSError):
             arguments.socket.unlink()
-        keeper.close()
-    return 0
+        keeper.close_descriptors()
 
 
 if __name__ == "__main__":

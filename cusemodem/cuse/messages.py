@@ -70,7 +70,14 @@ IOCTL_32_BIT = 1 << 0 | 1 << 3
 POLL_SCHEDULE_NOTIFY = 1 << 0
 # In the number of an INTERRUPT, which is else that of its target (Linux 4.20).
 INTERRUPT_BIT = 1 << 0
+# In the number of a request that the kernel hands over once more.
+RESEND_BIT = 1 << 63
 NOTIFY_POLL = 1
+NOTIFY_RESEND = 7
+
+# Data of one request; the kernel splits larger reads and writes.
+MAX_TRANSFER = 65536
+MAX_MESSAGE = MAX_TRANSFER + IN_HEADER.size + TRANSFER_IN.size
 
 # The whole range the kernel accepts in a reply: -511 .. -1.
 LARGEST_ERRNO = 511
@@ -283,6 +290,13 @@ def requeue_interrupt(unique: int) -> bytes:
     and no signal is pending: the one way to ask whether a request is unanswered (Linux 4.20).
     """
     return OUT_HEADER.pack(OUT_HEADER.size, -errno.EAGAIN, unique | INTERRUPT_BIT)
+
+
+def resend() -> bytes:
+    """Have every request that was read and not answered handed over once more, with ``RESEND_BIT`` in its
+    number: Linux 6.9, protocol 7.40. Older kernels refuse it with EINVAL.
+    """
+    return OUT_HEADER.pack(OUT_HEADER.size, NOTIFY_RESEND, 0)
 
 
 def empty_reply(unique: int) -> bytes:

@@ -18,8 +18,6 @@ from cusemodem.cuse.numbers import minors_to_try
 
 CUSE_PATH = Path("/dev/cuse")
 DEVICE_DIRECTORY = Path("/dev")
-# Data of one request; the kernel splits larger reads and writes.
-MAX_TRANSFER = 65536
 HANDSHAKE_TIMEOUT_S = 5.0
 MAX_NAME = 64
 
@@ -99,7 +97,7 @@ async def _shake_hands(descriptor: int, node: str, path: Path, number: tuple[int
     try:
         with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
             await trio.lowlevel.wait_readable(descriptor)
-        greeting = messages.parse_request(os.read(descriptor, MAX_TRANSFER))
+        greeting = messages.parse_request(os.read(descriptor, messages.MAX_MESSAGE))
     except (OSError, BadMessageError) as error:
         raise DeviceError(
             f"{path}: {CUSE_PATH} gave no greeting ({error}); is it the kernel's own?"
@@ -113,7 +111,7 @@ async def _shake_hands(descriptor: int, node: str, path: Path, number: tuple[int
         )
     kernel_name = node.replace("/", "!")
     try:
-        os.write(descriptor, messages.init_reply(greeting, kernel_name, MAX_TRANSFER, number))
+        os.write(descriptor, messages.init_reply(greeting, kernel_name, messages.MAX_TRANSFER, number))
     except OSError as error:
         raise DeviceError(f"{path}: the kernel refused the device: {error.strerror}") from error
     return not is_dead(descriptor)

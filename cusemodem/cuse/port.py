@@ -89,6 +89,8 @@ class Port:
         # The host suspended its output (tcflow), or the far end did (STOP, with IXON and ICANON).
         self.output_stopped = False
         self.output_paused = False
+        self.notes = ""
+        """What the modem wants its successor to know (its settings): kept with a port that outlives it."""
         self._open_count = 0
         self._carrier_lost = False
         self._events: list[PortEvent] = []

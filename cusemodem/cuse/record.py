@@ -2,19 +2,20 @@
 
 A memfd, kept next to the descriptor of the channel (``keeper.py``, or systemd's store), mapped by whoever
 serves. The writer may be killed between any two instructions; so everything becomes valid by one aligned
-store of eight bytes:
+store of eight bytes. The requests themselves are read into the record: whatever the kernel has handed over
+is in it, even if the reader is killed before its next instruction.
 
 ====== ==============================================================================
 offset content
 ====== ==============================================================================
-0      words of 8 bytes: magic, last request read, which of the two states is valid,
-       the length of either
+0      words of 8 bytes: magic, which of the two states is valid, the length of either
 4096   1024 slots of 256 bytes: unique (0: free), length, the beginning of the message
 1 MiB  state 0 (JSON)
 2 MiB  state 1
+3 MiB  the request read last
 ====== ==============================================================================
 
-The file is sparse: one port costs some 12 KiB.
+The file is sparse: one port costs some 16 KiB, and up to 64 more after large writes.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from __future__ import annotations
 import mmap
 import os
 
-from cusemodem.cuse.messages import IN_HEADER
+from cusemodem.cuse.messages import IN_HEADER, MAX_MESSAGE
 from cusemodem.cuse.state import BadStateError, PortState
 
-SIZE = 3 << 20
+_BUFFER = 3 << 20
+SIZE = _BUFFER + (MAX_MESSAGE + 4095) // 4096 * 4096
 N_SLOTS = 1024
 
-_MAGIC = int.from_bytes(b"cmport01", "little")
-_MAGIC_WORD, _LAST_WORD, _VALID_WORD, _LENGTH_WORD = 0, 1, 2, 3
+_MAGIC = int.from_bytes(b"cmport02", "little")
+_MAGIC_WORD, _VALID_WORD, _LENGTH_WORD = 0, 1, 2
 _SLOTS, _SLOT_SIZE, _SLOT_HEADER = 4096, 256, 16
 _STATES, _STATE_SIZE = 1 << 20, 1 << 20
 # What a slot holds of a message; a longer one is a write, whose data need not be kept.
@@ -73,14 +75,10 @@ class Record:
 
     # While serving
 
-    @property
-    def last_read(self) -> int:
-        """The number of the last request that was read from the channel."""
-        return self._words[_LAST_WORD]
-
-    @last_read.setter
-    def last_read(self, unique: int) -> None:
-        self._words[_LAST_WORD] = unique
+    def buffer(self) -> memoryview:
+        """Where requests are read into, each over the one before; the caller's to release before
+        :meth:`close`."""
+        return self._bytes[_BUFFER : _BUFFER + MAX_MESSAGE]
 
     def save(self, state: PortState) -> None:
         """Make ``state`` the valid one. One too large to fit (26 000 open files) is left out."""
@@ -142,3 +140,15 @@ class Record:
             if len(message) >= IN_HEADER.size:
                 found.append((unique, message))
         return dict(sorted(found))
+
+    def last_message(self) -> bytes:
+        """The request that the predecessor read last, b"" if none; it may be answered or not."""
+        length = IN_HEADER.unpack_from(self._bytes, _BUFFER)[0]
+        if not IN_HEADER.size <= length <= MAX_MESSAGE:
+            return b""
+        return bytes(self._bytes[_BUFFER : _BUFFER + length])
+
+    def forget_unanswered(self) -> None:
+        """Those of a predecessor come again, or are answered."""
+        for unique in list(self._slot_of):
+            self.end(unique)

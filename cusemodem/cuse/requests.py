@@ -11,6 +11,7 @@ from cusemodem.cuse.control import Caller
 from cusemodem.cuse.ioctls import IOCTLS
 from cusemodem.cuse.messages import (
     INTERRUPT_BIT,
+    RESEND_BIT,
     BadMessageError,
     Init,
     Interrupt,
@@ -31,9 +32,6 @@ from cusemodem.cuse.waits import Outcome
 
 # Different unknown ioctl numbers that are counted one by one; a caller can make up four billion.
 UNKNOWN_IOCTLS_KEPT = 64
-# How far behind the last request that a predecessor noted its unnoted one is looked for. Numbers in between
-# belong to calls that ended before it read them; those that are no request's yet are refused by the kernel.
-UNSEEN = 64
 
 
 class Channel:
@@ -70,8 +68,10 @@ class Channel:
             if error.unique and error.unique not in self._calls:
                 self._replies.append(messages.error_reply(error.unique, errno.EIO))
             return
-        if self._record is not None and not request.unique & INTERRUPT_BIT:
-            self._record.last_read = request.unique
+        if isinstance(request, Write) and request.unique & RESEND_BIT:
+            # A predecessor took it: see `resume`.
+            self._replies.append(messages.write_reply(request.unique, len(request.data)))
+            return
         self._serve(request, now)
         self._collect()
         if self._record is not None and request.unique in self._calls:
@@ -139,46 +139,63 @@ class Channel:
                 self._record.end(unique)
             self._answered.clear()
 
-    def resume(self, state: PortState, is_waiting: Callable[[int], bool], now: float) -> None:
+    def resume(
+        self, state: PortState, is_waiting: Callable[[int], bool], resend: Callable[[], bool], now: float
+    ) -> None:
         """Take over from a predecessor, which may have been killed between any two instructions.
 
         Its unanswered calls go on, but for writes: their bytes went to a modem that is no more, so they are
         done, and lost, as on a cable whose modem loses power. Every sleeper in poll is woken to ask again.
-        ``is_waiting`` asks the kernel whether the request of a number is really unanswered.
+
+        ``is_waiting`` asks the kernel whether the request of a number is really unanswered. ``resend`` asks
+        it to hand all of those over once more; where it cannot, they are taken from the record.
         """
         assert self._record is not None
-        last_read, unanswered = self._record.last_read, self._record.unanswered()
+        recorded, last = self._record.unanswered(), self._record.last_message()
         opening = {file.opened_by: file.number for file in state.files if is_waiting(file.opened_by)}
-        waits_for_carrier = opening.keys() & unanswered.keys()
+        if resend():
+            self._record.forget_unanswered()
+            self.terminal.resume(state, forget=opening.values())
+            self._go_on(now)
+            return
+        waits_for_carrier = opening.keys() & recorded.keys()
         self.terminal.resume(state, waits_for_carrier)
         for unique, number in opening.items():
             if unique in waits_for_carrier:
                 self._calls[unique] = Open(unique, 0, 0, 0)
             else:
                 self._replies.append(messages.open_reply(unique, number))
-        for unique, message in unanswered.items():
+        if last:
+            unique = messages.IN_HEADER.unpack_from(last)[2]
+            if not unique & INTERRUPT_BIT:
+                recorded.setdefault(unique, last)
+        for unique, message in recorded.items():
             if unique not in opening:
                 if is_waiting(unique):
                     self._resume_call(unique, message, now)
                 else:
                     self._answered.append(unique)
+        self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
         self.terminal.power_cycled(now)
         self._collect()
         self._replies += [messages.poll_wakeup(key) for key in self.terminal.all_wake_keys()]
-        # The last request may not have been answered, the one behind it read and never seen.
-        for unique in range(last_read, last_read + 2 * UNSEEN, 2):
-            if unique and unique not in self._calls:
-                self._replies.append(messages.error_reply(unique, errno.EINTR))
 
     def _resume_call(self, unique: int, message: bytes, now: float) -> None:
+        assert self._record is not None
         opcode = messages.IN_HEADER.unpack_from(message)[1]
         if opcode == messages.Opcode.WRITE:
             _, _, size, *_ = messages.TRANSFER_IN.unpack_from(message, messages.IN_HEADER.size)
             self._replies.append(messages.write_reply(unique, size))
             self._answered.append(unique)
+            return
+        self._serve(messages.parse_request(message), now)
+        self._collect()
+        if unique in self._calls:
+            self._record.begin(unique, message)
         else:
-            self._serve(messages.parse_request(message), now)
-            self._collect()
+            self._answered.append(unique)
 
     def _begin(self, unique: int, request: Open | Read | Write | Ioctl) -> bool:
         """Remember a call until its outcome; a number that is still in use is refused without an answer."""

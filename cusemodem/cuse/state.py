@@ -50,6 +50,8 @@ class PortState:
     window_size: bytes
     # of struct serial_struct: flags, close_delay, closing_wait
     serial: tuple[int, int, int]
+    # of the modem behind the port, for its successor
+    notes: str
 
     def pack(self) -> bytes:
         """The state as a line of JSON."""

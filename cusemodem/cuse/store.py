@@ -1,4 +1,4 @@
-"""Where descriptors are while the process that serves a device is replaced: systemd's store, or our keeper.
+"""Where descriptors are while the process that serves a device is replaced: the keeper's hands, or systemd's.
 
 A store keeps two descriptors a device: the channel (``/dev/cuse``) and the record of the port. The device
 lives as long as the store has them, whoever dies meanwhile.
@@ -6,7 +6,6 @@ lives as long as the store has them, whoever dies meanwhile.
 
 from __future__ import annotations
 
-import array
 import os
 import socket
 import subprocess
@@ -24,8 +23,13 @@ from cusemodem.cuse.keeper import LIMIT_S, receive_message, send_message
 
 # Starting an interpreter on a busy machine.
 KEEPER_TIMEOUT_S = 20.0
+# A predecessor that is just about to end may still be there for so long.
+PREDECESSOR_TIMEOUT_S = 5.0
 _RETRY_S = 0.02
-_LISTEN_FDS_START = 3
+
+
+class StoreError(DeviceError):
+    """There is no store to be had: the device can be served, but would not outlive its process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,10 @@ class Descriptors:
 
     channel: int
     record: int
+
+    def copy(self) -> Descriptors:
+        """Copies of both."""
+        return Descriptors(os.dup(self.channel), os.dup(self.record))
 
     def close(self) -> None:
         """Close both."""
@@ -60,7 +68,7 @@ class Store(Protocol):
     def serve(self, name: str) -> AbstractAsyncContextManager[Place]:
         """The place of device ``name``; unless released, it is a successor's afterwards.
 
-        Raises :class:`DeviceError`.
+        Raises :class:`StoreError`; :class:`DeviceError` when another process serves the device.
         """
 
 
@@ -73,16 +81,22 @@ class KeeperPlace:
         self.kept = kept
 
     async def keep(self, descriptors: Descriptors) -> None:
-        """Give copies to the keeper."""
-        await _ask(self._connection, {"keep": self._name}, [descriptors.channel, descriptors.record])
+        """Give copies to the keeper. Raises :class:`StoreError`."""
+        try:
+            await _ask(self._connection, {"keep": self._name}, [descriptors.channel, descriptors.record])
+        except (OSError, ValueError) as error:
+            raise StoreError(f"/dev/{self._name}: the keeper did not take it ({error})") from error
 
     async def release(self) -> None:
-        """Have it close its copies."""
-        await _ask(self._connection, {"release": self._name})
+        """Have it close its copies; one that is gone has none."""
+        try:
+            await _ask(self._connection, {"release": self._name})
+        except (OSError, ValueError):
+            return
 
 
 class KeeperStore:
-    """Our keeper process behind the socket ``path``; started when it does not run."""
+    """The keeper behind the socket ``path``; a process of its own is started when there is none."""
 
     def __init__(self, path: Path, limit_s: float = LIMIT_S) -> None:
         self._path = path
@@ -90,14 +104,14 @@ class KeeperStore:
 
     @asynccontextmanager
     async def serve(self, name: str) -> AsyncIterator[KeeperPlace]:
-        """Connect, and take what a predecessor left. Raises :class:`DeviceError`."""
+        """Connect, and take what a predecessor left."""
         try:
             with trio.fail_after(KEEPER_TIMEOUT_S):
                 connection, answer, descriptors = await self._begin(name)
-        except (OSError, ValueError, trio.TooSlowError) as error:
-            raise DeviceError(
-                f"/dev/{name}: cannot have a keeper at {self._path} ({error}); make that directory writable, "
-                "or do without (keep = 0)"
+        except (OSError, ValueError, trio.TooSlowError, subprocess.CalledProcessError) as error:
+            raise StoreError(
+                f"/dev/{name} will not outlive this process: no keeper at {self._path} ({error}); "
+                "make that directory writable, or write keep = 0"
             ) from error
         with connection:
             if "refused" in answer:
@@ -107,6 +121,7 @@ class KeeperStore:
 
     async def _begin(self, name: str) -> tuple[socket.socket, dict[str, object], list[int]]:
         started = False
+        patient_until = trio.current_time() + PREDECESSOR_TIMEOUT_S
         while True:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
             try:
@@ -118,20 +133,23 @@ class KeeperStore:
                 if not started:
                     await self._start()
                     started = True
-                await trio.sleep(_RETRY_S)
             except BaseException:
                 connection.close()
                 raise
             else:
-                return connection, answer, descriptors
+                if "refused" not in answer or trio.current_time() >= patient_until:
+                    return connection, answer, descriptors
+                connection.close()
+            await trio.sleep(_RETRY_S)
 
     async def _start(self) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         module = [sys.executable, "-m", "cusemodem.cuse.keeper"]
         # Ends as soon as the keeper has detached itself.
         await trio.run_process(
             [*module, str(self._path), "--limit", str(self._limit_s)],
             stdin=subprocess.DEVNULL,
+            capture_stdout=True,
             capture_stderr=True,
         )
 
@@ -142,82 +160,3 @@ async def _ask(
     send_message(connection, message, descriptors or [])
     await trio.lowlevel.wait_readable(connection.fileno())
     return receive_message(connection)
-
-
-class SystemdPlace:
-    """Two names in the store of our unit."""
-
-    def __init__(self, names: tuple[str, str], copies: dict[str, int]) -> None:
-        self._names = names
-        self._copies = copies
-        found = [copies.pop(name, -1) for name in names]
-        self.kept = Descriptors(*found) if min(found) >= 0 else None
-        if self.kept is None:
-            for descriptor in found:
-                if descriptor >= 0:
-                    os.close(descriptor)
-
-    async def keep(self, descriptors: Descriptors) -> None:
-        """Have systemd store copies; what it has already it does not store twice."""
-        for name, descriptor in zip(self._names, (descriptors.channel, descriptors.record), strict=True):
-            _notify(f"FDSTORE=1\nFDNAME={name}", [descriptor])
-            # systemd gives them back to the next process only; this one may open the device again before.
-            self._copies[name] = os.dup(descriptor)
-
-    async def release(self) -> None:
-        """Have it close them."""
-        for name in self._names:
-            _notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
-            os.close(self._copies.pop(name))
-
-
-class SystemdStore:
-    """The store of our unit (``FileDescriptorStoreMax=``), two descriptors a device.
-
-    Made once a process, before any device: it takes the descriptors that systemd passes at start.
-    """
-
-    def __init__(self) -> None:
-        self._copies = _passed_descriptors()
-
-    @staticmethod
-    def is_there() -> bool:
-        """Whether systemd runs us with a store; before systemd 254 it does not tell, then any is believed."""
-        return "NOTIFY_SOCKET" in os.environ and os.environ.get("FDSTORE", "1") != "0"
-
-    @asynccontextmanager
-    async def serve(self, name: str) -> AsyncIterator[SystemdPlace]:
-        """Take what systemd passed for the device, or what this process left there."""
-        yield SystemdPlace((f"channel-{name}", f"record-{name}"), self._copies)
-
-    def forget_others(self) -> None:
-        """Close what was passed for devices that are not ours any more."""
-        for name, descriptor in self._copies.items():
-            _notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
-            os.close(descriptor)
-        self._copies.clear()
-
-
-def _passed_descriptors() -> dict[str, int]:
-    """By name; those of foreign names are left alone (sd_listen_fds_with_names(3))."""
-    passed: dict[str, int] = {}
-    if os.environ.get("LISTEN_PID") == str(os.getpid()):
-        names = os.environ.get("LISTEN_FDNAMES", "").split(":")
-        n_descriptors = int(os.environ.get("LISTEN_FDS", "0"))
-        for descriptor, name in enumerate(names[:n_descriptors], _LISTEN_FDS_START):
-            if name.startswith(("channel-", "record-")):
-                os.set_inheritable(descriptor, False)
-                passed[name] = descriptor
-        for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
-            os.environ.pop(variable, None)
-    return passed
-
-
-def _notify(text: str, descriptors: list[int] | None = None) -> None:
-    address = os.environ["NOTIFY_SOCKET"]
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        notifier.connect(address)
-        notifier.sendmsg([text.encode()], rights)

@@ -258,6 +258,7 @@ class Terminal:
             self.port.output_stopped,
             self._control.window_size,
             self._control.serial,
+            self.port.notes,
         )
 
     def state(self, name: str) -> PortState:
@@ -280,11 +281,14 @@ class Terminal:
             output_stopped=port.output_stopped,
             window_size=self._control.window_size,
             serial=self._control.serial,
+            notes=port.notes,
         )
 
-    def resume(self, state: PortState, waits_for_carrier: Collection[int]) -> None:
-        """Go on where a predecessor left: open files, settings, lines, and of the opens (by token) those
-        that wait for a carrier. The modem learns of it by events, as of a first open.
+    def resume(
+        self, state: PortState, waits_for_carrier: Collection[int] = (), forget: Collection[int] = ()
+    ) -> None:
+        """Go on where a predecessor left: open files but those to ``forget``, settings, lines, and of the
+        opens (by token) those that wait for a carrier. The modem learns of it by events, as of a first open.
 
         The carrier of a predecessor is still there: end it with :meth:`power_cycled` when all its waiting
         calls are in again.
@@ -295,6 +299,8 @@ class Terminal:
         self._control.window_size, self._control.serial = state.window_size, state.serial
         self._next_file = state.next_file
         for saved in state.files:
+            if saved.number in forget:
+                continue
             file = OpenFile(saved.number, saved.opened_by, saved.wake_key, saved.hung_up)
             self._files[file.number] = file
             if not file.hung_up:
@@ -302,6 +308,7 @@ class Terminal:
             if file.opened_by in waits_for_carrier:
                 self._others.append(CarrierWait(file.opened_by, file))
         port.resume(state.lines, state.line_changes, state.bytes_to_host, state.bytes_to_modem)
+        port.notes = state.notes
         if port.open_count:
             self.exclusive, self.input_stopped = state.exclusive, state.input_stopped
             port.output_stopped = state.output_stopped

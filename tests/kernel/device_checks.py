@@ -9,10 +9,17 @@ import signal
 import time
 import traceback
 
-from tests.kernel import checks_data, checks_lines, checks_node, checks_processes, checks_server
+from tests.kernel import (
+    checks_data,
+    checks_lines,
+    checks_node,
+    checks_processes,
+    checks_server,
+    checks_survival,
+)
 from tests.kernel.host import CHECKS, CHILDREN, Modem, SkippedError, alarm, ended
 
-CHECKED = (checks_data, checks_lines, checks_node, checks_processes, checks_server)
+CHECKED = (checks_data, checks_lines, checks_node, checks_processes, checks_server, checks_survival)
 
 
 def main() -> None:

@@ -47,16 +47,16 @@ def check(function: Check) -> Check:
 
 
 class Modem:
-    """The modem process."""
+    """The modem process; with a `keeper` its device outlives it."""
 
-    def __init__(self, name: str = NAME) -> None:
+    def __init__(self, name: str = NAME, keeper: str = "") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kernel.modem_server", name],
+            [sys.executable, "-m", "tests.kernel.modem_server", name, *([keeper] if keeper else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._answer()
+        self.resumed = self._answer()["resumed"]
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -79,6 +79,14 @@ class Modem:
     def heard(self) -> bytes:
         return bytes.fromhex(self.status()["heard"])
 
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait(5)
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
     def end(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
@@ -91,12 +99,13 @@ class Modem:
 def opened(
     flags: int = os.O_RDWR | os.O_NOCTTY,
     *,
+    path: str = PATH,
     raw: bool = True,
     vmin: int = 1,
     vtime: int = 0,
     clocal: bool = True,
 ) -> Iterator[int]:
-    file = os.open(PATH, flags | os.O_NONBLOCK)
+    file = os.open(path, flags | os.O_NONBLOCK)
     try:
         if not flags & os.O_NONBLOCK:
             os.set_blocking(file, True)

@@ -1,6 +1,7 @@
 """A modem for tests, as a process: says OK on a CUSE device, and does what it is told on its standard input.
 
-Each line of standard input is one JSON object with a key `do`; each gets one JSON line back.
+Each line of standard input is one JSON object with a key `do`; each gets one JSON line back. With a second
+argument, the socket of a keeper, the device outlives the process.
 """
 
 import json
@@ -13,6 +14,7 @@ import trio
 
 from cusemodem.cuse.device import open_cuse
 from cusemodem.cuse.port import Port
+from cusemodem.cuse.store import KeeperStore
 
 
 class Modem:
@@ -65,6 +67,8 @@ class Modem:
                 self._line = self._unsent = b""
                 port.take_output(1 << 20)
                 port.set_lines(dcd=False, ri=False, cts=True, dsr=True)
+            case "note":
+                port.notes = order["text"]
             case "status":
                 status = {
                     "dtr": port.dtr,
@@ -77,6 +81,7 @@ class Modem:
                     "hang_ups": port.statistics().n_hang_ups,
                     "interrupts": port.statistics().n_interrupts,
                     "unknown_ioctls": {str(k): v for k, v in port.statistics().unknown_ioctls.items()},
+                    "notes": port.notes,
                     "descriptors": len(list(Path("/proc/self/fd").iterdir())),
                 }
                 self.heard, self.events = b"", []
@@ -84,10 +89,12 @@ class Modem:
         return {}
 
 
-async def main(name: str) -> None:
+async def main(name: str, keeper: str = "") -> None:
     modem = Modem()
-    async with open_cuse(name, modem.port, modem.on_activity) as device:
-        print(json.dumps({"ready": device.path}), flush=True)
+    store = KeeperStore(Path(keeper)) if keeper else None
+    async with open_cuse(name, modem.port, modem.on_activity, store=store) as device:
+        print(json.dumps({"ready": device.path, "resumed": device.resumed}), flush=True)
+        device.keep = False
         buffer = b""
         async for chunk in trio.lowlevel.FdStream(os.dup(0)):
             buffer += chunk
@@ -100,4 +107,4 @@ async def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, sys.argv[1])
+    trio.run(main, *sys.argv[1:])
