@@ -19,7 +19,6 @@ from cusemodem.cuse import messages
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.messages import MAX_MESSAGE
 from cusemodem.cuse.node import is_dead, make_device, node_name, node_path
-from cusemodem.cuse.numbers import DEFAULT_MAJOR
 from cusemodem.cuse.one_task import one_task
 from cusemodem.cuse.port import Port
 from cusemodem.cuse.record import Record
@@ -195,7 +194,7 @@ async def open_cuse(
     port: Port,
     on_activity: Callable[[], None],
     *,
-    major: int = DEFAULT_MAJOR,
+    major: int | None = None,
     store: Store | None = None,
 ) -> AsyncIterator[CuseDevice]:
     """Make the character device ``/dev/NAME`` and serve it with ``port`` inside the ``async with`` block.
@@ -203,7 +202,7 @@ async def open_cuse(
     ``on_activity`` is called, in the trio thread and without a task switch, after each batch of the kernel's
     requests: take the port's output and events, put its input; what it did is sent at once, without a
     ``flush()`` of its own. ``major`` is the device number that all modems share, each with a minor number of
-    its own; 0 for a whole major of the kernel's choice.
+    its own; None for a free one of those for local use, 0 for a whole major of the kernel's choice.
 
     With a ``store`` the device outlives us: a device that a predecessor left there is taken over, its open
     files and all, and ours is left there when the block ends, unless ``device.keep`` is off by then.

@@ -14,7 +14,7 @@ import trio
 from cusemodem.cuse import messages
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.messages import BadMessageError, Init
-from cusemodem.cuse.numbers import minors_to_try
+from cusemodem.cuse.numbers import majors_to_try, minors_to_try
 
 CUSE_PATH = Path("/dev/cuse")
 DEVICE_DIRECTORY = Path("/dev")
@@ -41,17 +41,18 @@ def node_path(name: str) -> Path:
     return DEVICE_DIRECTORY / name
 
 
-async def make_device(node: str, path: Path, major: int) -> int:
-    """A channel whose device the kernel has accepted."""
+async def make_device(node: str, path: Path, major: int | None) -> int:
+    """A channel whose device the kernel has accepted; see ``open_cuse`` for its ``major``."""
     _require_free(path)
-    if major:
-        for minor in minors_to_try(node, major):
-            descriptor = await _try_number(node, path, (major, minor))
+    majors = majors_to_try() if major is None else [major] if major else []
+    for wanted in majors:
+        for minor in minors_to_try(node, wanted):
+            descriptor = await _try_number(node, path, (wanted, minor))
             if descriptor is not None:
                 return descriptor
-        _log.warning(
-            "%s: no number %d:x is free; the device has a number of the kernel's choice", path, major
-        )
+    if majors:
+        text = " or ".join(f"{wanted}:x" for wanted in majors)
+        _log.warning("%s: no number %s is free; the device has one of the kernel's choice", path, text)
     descriptor = await _try_number(node, path, (0, 0))
     if descriptor is None:
         raise DeviceError(f"{path}: the kernel refused the device: the name is in use by another one")
