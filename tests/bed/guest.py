@@ -1,6 +1,5 @@
 """Run commands in a user-mode Linux guest that has /dev/cuse (`uml-run`)."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ class Guest:
 
         real_time: put it before other programs of this machine, if we may: a call cannot wait for them.
         """
-        line = ["nice", "-n", "-10"] if real_time and os.geteuid() == 0 else []
+        line = [str(BED / "real-time")] if real_time else []
         line += [str(BED / "uml-run"), "--mem", self.memory, "--timeout", str(timeout_s)]
         for directory in share:
             line += ["--share", str(directory)]

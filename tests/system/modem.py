@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bed.guest import BED
+
 KINDS = ("cusemodem", "iaxmodem")
 PAUSE_BETWEEN_CALLS_S = 6.0
 """Either modem is busy for five seconds after a call, for the program on it to set it up again."""
@@ -61,8 +63,7 @@ class Modem:
         self._directory.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         command = self._iaxmodem() if self.kind == "iaxmodem" else self._cusemodem()
-        if os.geteuid() == 0:  # as a unit file would: a modem cannot wait
-            command = ["nice", "-n", "-10", *command]
+        command = [str(BED / "real-time"), *command]  # as a unit file would: a modem cannot wait
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment
