@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from cusemodem.call_causes import USUAL_CAUSES
 from cusemodem.config_forms import (
     Entry,
     Problem,
@@ -109,6 +110,16 @@ class ModemConfig:
     """POKE interval; 0: never; None: where a NAT is noticed."""
     accept_from: tuple[str, ...] = ()
     """Hosts that may call besides the servers."""
+    causes: tuple[tuple[int, str], ...] = tuple(USUAL_CAUSES.items())
+    """The V.250 result of a failed call, by its cause."""
+    busy_after_call_s: float = 5.0
+    """No call is taken for so long after one, while the program gets ready."""
+    ring_types: tuple[tuple[str, str], ...] = ()
+    """(called number, what stands behind RING)."""
+    international_prefix: str = ""
+    """What is dialled for a leading `+`."""
+    identity: str = "cusemodem"
+    """The name that ATI gives: ours or IAXmodem's."""
 
     @property
     def device_name(self) -> str:
@@ -136,6 +147,8 @@ class ModemConfig:
                 value = "a key" if value else ""
             elif field.name in ("codecs", "accept_from"):
                 value = " ".join(value)
+            elif field.name in ("causes", "ring_types"):
+                value = ", ".join(f"{number}:{said}" for number, said in value)
             elif field.name == "backup_servers":
                 value = " ".join(f"{host}:{port}" for host, port in value)
             elif field.name == "mode" and value is not None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from cusemodem.config_calls import CALL_KEYS
 from cusemodem.config_telephone import (
     CODECS,
     IAX2_PORT,
@@ -178,13 +179,14 @@ IAXMODEM_KEYS: dict[str, Callable[[str], Fields]] = {
 INI_KEYS = (
     IAXMODEM_KEYS
     | TELEPHONE_KEYS
+    | CALL_KEYS
     | {
         "port": _read_port,
         "adapter": _read_adapter,
         "secret_file": _read_secret_file,
     }
 )
-MAY_BE_EMPTY = ("secret", "cidname", "cidnumber")
+MAY_BE_EMPTY = ("secret", "cidname", "cidnumber", "international_prefix")
 OTHER_NAMES = {
     "user": "peername",
     "username": "peername",

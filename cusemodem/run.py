@@ -37,7 +37,13 @@ async def _run(config: ModemConfig, background: Background) -> int:
             log.error("%s; next try in %.0f s", served.reason, pause_s)
 
     archive = Archive(state_directory(), background)
-    hooks = Hooks(_say_ready, on_failure, lambda _served, report: archive.keep(report), archive.new_tap)
+    hooks = Hooks(
+        _say_ready,
+        on_failure,
+        on_report=lambda _served, report: archive.keep(report),
+        new_tap=archive.new_tap,
+        state=state_directory(),
+    )
     worker = Worker([config], hooks)
     notices = Notices()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 import trio
 
@@ -62,9 +63,5 @@ class Hooks:
     )
     on_report: Callable[[Served, CallReport], None] = lambda _served, _report: None
     new_tap: Callable[[ModemConfig], Tap | None] = lambda _config: None
-
-
-def last_call(served: Served) -> str:
-    """The sentence of the line's last call, for ATI6; "" before the first."""
-    report = served.line.last_report if served.line is not None else None
-    return "" if report is None else report.sentence()
+    state: Path | None = None
+    """Where the modems' stored profiles are; None: nowhere."""

@@ -12,15 +12,12 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 import trio
 
 import iax
 import iax.socket
-from cusemodem.at.engine import Engine
-from cusemodem.at.identity import CUSEMODEM
 from cusemodem.config import ModemConfig
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.port import Port
@@ -29,7 +26,8 @@ from cusemodem.line import Line, LineOptions
 from cusemodem.line_sockets import LineSocket, LineSockets
 from cusemodem.lines import Lines
 from cusemodem.pbx import peer_config, server_names
-from cusemodem.served_line import Hooks, LineState, Served, last_call
+from cusemodem.modem_engine import new_engine
+from cusemodem.served_line import Hooks, LineState, Served
 from cusemodem.tick import BLOCK_S, TickClock
 
 IDLE_TICK_S = 0.1
@@ -174,9 +172,10 @@ class Worker:
                 config.formats,
                 on_report=lambda report: self._hooks.on_report(served, report),
                 tap=self._hooks.new_tap(config),
+                causes=dict(config.causes),
                 dsp_debug=config.dspdebug,
             )
-            engine = Engine(replace(CUSEMODEM, last_call=lambda: last_call(served)))
+            engine = new_engine(served, self._hooks.state)
             line = self.lines.add(config.name, port, engine, peer, options, endpoint=shared.endpoint)
 
             def on_activity() -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from cusemodem.at.call_rules import CallRules
 from cusemodem.call_causes import RESULTS, USUAL_CAUSES, read_causes, result_of_cause
+from cusemodem.config import load
 from cusemodem.digits_after_answer import BLOCKS_PER_DIGIT, DigitsAfterAnswer
+from cusemodem.modem_engine import new_engine
+from cusemodem.served_line import Served
 
 
 @pytest.mark.parametrize("cause", range(1, 128))
@@ -65,3 +71,33 @@ def test_digits_come_one_by_one_and_commas_wait() -> None:
     assert sent == [(101, "1"), (101 + BLOCKS_PER_DIGIT + 1 + 101, "2")]
     assert n_blocks == sent[1][0] + 1 + BLOCKS_PER_DIGIT + 1 + 100
     assert not DigitsAfterAnswer()
+
+
+def test_the_configuration_s_keys_for_calls(tmp_path: Path) -> None:
+    path = tmp_path / "ttyIAX0"
+    path.write_text(
+        "[modem]\npeername = x\ncauses = 1:no dialtone\nbusy_after_call = 2.5\n"
+        "distinctive_ring = 5550101:1, 5550102:b\ninternational_prefix = 00\nidentity = iaxmodem\n"
+    )
+    config = load(path)
+    assert dict(config.causes) == dict(USUAL_CAUSES) | {1: "NO DIALTONE"}
+    assert config.busy_after_call_s == 2.5
+    assert config.ring_types == (("5550101", "1"), ("5550102", "B"))
+    assert config.international_prefix == "00"
+    engine = new_engine(Served(config), tmp_path)
+    assert engine._calls.rules == CallRules(2.5, {"5550101": "1", "5550102": "B"}, "00")
+    engine.host_bytes(b"ATE0I3&W\r")
+    assert b"www.soft-switch.org" in engine.take_output()
+    assert (tmp_path / "profiles" / "ttyIAX0.json").exists()
+    engine.host_bytes(b"ATI7\r")
+    assert b"\r\nttyIAX0: /dev/ttyIAX0\r\n\r\nx at 127.0.0.1:4569: not ready\r\n" in engine.take_output()
+    shown = list(config.describe())
+    assert "ring_types = 5550101:1, 5550102:B" in shown
+
+
+def test_the_words_of_a_plain_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "ttyIAX0"
+    path.write_text("[modem]\npeername = x\ninternational_prefix =\n")
+    config = load(path)
+    assert new_engine(Served(config), None)._calls.rules == CallRules()
+    assert dict(config.causes) == dict(USUAL_CAUSES)

@@ -258,6 +258,10 @@ GOOD = {
     "trunk": "no",
     "keep_alive": "auto",
     "accept_from": "192.0.2.1 2001:db8::7",
+    "causes": "1:NO DIALTONE, 34:NO CARRIER",
+    "busy_after_call": "2.5",
+    "distinctive_ring": "5550101:1, 5550102:b",
+    "identity": "iaxmodem",
 }
 BAD_VALUES = {
     "device": ["ttyIAX0", "/dev/", "/dev/a b", "/dev/x/y", "/dev/../x", "/dev/9", "/dev/" + "x" * 40],
@@ -278,6 +282,10 @@ BAD_VALUES = {
     "keep_alive": ["-1", "4", "1h"],
     "accept_from": ["pbx", "1.2.3", "1.2.3.4:4569"],
     "adapter": ["serial", "CUSE ", "tty0"],
+    "causes": ["17", "17:LATER", "0:BUSY", "128:BUSY", "BUSY"],
+    "busy_after_call": ["-1", "601", "5s", "1e3", "1.25"],
+    "distinctive_ring": ["5550101", "5550101:12", "555 0101:1", ":1"],
+    "identity": ["IAXmodem", "us"],
 }
 
 

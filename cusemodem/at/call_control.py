@@ -56,7 +56,7 @@ class CallControl:
         self._settings = settings
         self._out = outbox
         self._class1 = class1
-        self._rules = rules
+        self.rules = rules
         self._report = report
         self._timer: int | None = None
         self._busy_samples = 0
@@ -146,7 +146,7 @@ class CallControl:
         self._carrier = False
         self.ringer.stop()
         if busy:
-            self._busy_samples = round(self._rules.busy_after_call_s * SAMPLE_RATE_HZ)
+            self._busy_samples = round(self.rules.busy_after_call_s * SAMPLE_RATE_HZ)
         self._enter(CallState.ON_HOOK)
 
     def _hang_up(self, _command: HangUpCommand | ReleaseCommand) -> Result:
@@ -202,7 +202,7 @@ class CallControl:
         self._enter(CallState.DIALLING, self._wait_for_carrier())
 
     def _number(self) -> str:
-        prefix = self._rules.international_prefix if self._dial.international else ""
+        prefix = self.rules.international_prefix if self._dial.international else ""
         return prefix + self._dial.number
 
     def _dialled_answered(self, _event: events.CallAnswered) -> Result | None:

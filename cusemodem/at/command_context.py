@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cusemodem.at.call_control import CallControl
 from cusemodem.at.class1 import Class1
 from cusemodem.at.grammar import Command, Form
 from cusemodem.at.identity import Identity
+from cusemodem.at.line_facts import LineFacts
 from cusemodem.at.outbox import Outbox
+from cusemodem.at.profiles import Profiles
 from cusemodem.at.results import Result
 from cusemodem.at.settings import Settings
 
@@ -19,13 +21,12 @@ class Context:
     """The engine's rooms, as the commands see them."""
 
     settings: Settings
-    profile: Settings
-    "what Z brings back; &W writes it"
+    profiles: Profiles
     identity: Identity
+    facts: LineFacts
     out: Outbox
     calls: CallControl
     class1: Class1
-    stored_numbers: dict[int, str] = field(default_factory=dict)
 
 
 Handler = Callable[[Context, Command], Result | None]

@@ -15,22 +15,19 @@ from cusemodem.at.call_states import (
 from cusemodem.at.command_context import Context, Handler, number, range_number, say
 from cusemodem.at.dial_string import parse_dial_string
 from cusemodem.at.grammar import Command, Form
-from cusemodem.at.parameters import PARAMETERS, TOLERATED_BASIC
+from cusemodem.at.parameters import TOLERATED_BASIC
+from cusemodem.at.profiles import N_NUMBERS, N_PROFILES
 from cusemodem.at.registers import describe
 from cusemodem.at.results import Result
-from cusemodem.at.settings import Settings
-
-SWITCHES: Final = {"E": 1, "L": 3, "M": 3, "Q": 1, "V": 1, "X": 4, "&C": 1, "&D": 3}
-"""Commands that set one number, and its highest value."""
+from cusemodem.at.settings import HIGHEST_BASIC, Settings
 
 HANG_UP: Final = HangUpCommand()
 
 _HIGHEST_PROFILE: Final = 9
-_STORED_NUMBERS: Final = 10
 
 
 def _switch(context: Context, command: Command) -> Result:
-    value = number(command, SWITCHES[command.name])
+    value = number(command, HIGHEST_BASIC[command.name])
     if value is None:
         return Result.ERROR
     context.settings.basic[command.name] = value
@@ -51,7 +48,7 @@ def _answer(context: Context, command: Command) -> Result | None:
 def _dial(context: Context, command: Command) -> Result | None:
     """D: a fax call in class 1; in class 0 only calls that stay in command state (`;`)."""
     calls = context.calls
-    dial = parse_dial_string(command.argument, context.stored_numbers, calls.last_dialled)
+    dial = parse_dial_string(command.argument, context.profiles.numbers, calls.last_dialled)
     if dial is None:
         return Result.ERROR
     if not dial.number:
@@ -71,14 +68,6 @@ def _hook(context: Context, command: Command) -> Result | None:
     if value is None:
         return Result.ERROR
     return context.calls.command(OffHookCommand() if value else HangUpCommand())
-
-
-def _information(context: Context, command: Command) -> Result:
-    value = number(command, 9)
-    if value is None:
-        return Result.ERROR
-    text = context.identity.information(value)
-    return say(context, text) if text else Result.OK
 
 
 def _return_on_line(context: Context, command: Command) -> Result:
@@ -108,10 +97,13 @@ def reset(
 
 
 def _reset(context: Context, command: Command) -> Result | None:
-    """Z: every profile number has the one profile."""
-    if number(command, _HIGHEST_PROFILE) is None:
+    """Z0, Z1; higher numbers, which other modems have, are the profile of the start, and always sane."""
+    place = number(command, _HIGHEST_PROFILE, default=context.profiles.at_start)
+    if place is None:
         return Result.ERROR
-    return reset(context, context.profile)
+    if place >= N_PROFILES:
+        place = context.profiles.at_start
+    return reset(context, context.profiles.load(place))
 
 
 def _factory(context: Context, command: Command) -> Result | None:
@@ -121,37 +113,28 @@ def _factory(context: Context, command: Command) -> Result | None:
 
 
 def _write_profile(context: Context, command: Command) -> Result:
-    """&W: what Z brings back from now on; +FCLASS stays 0 in a profile (T.31 §8.2)."""
-    if number(command, _HIGHEST_PROFILE) is None:
-        return Result.ERROR
-    context.profile.load(context.settings)
-    context.profile.fax_class = "0"
-    return Result.OK
+    """&W: what Z brings back from now on, also after a restart; ERROR when it cannot be stored."""
+    place = number(command, N_PROFILES - 1)
+    kept = place is not None and context.profiles.write(place, context.settings)
+    return Result.OK if kept else Result.ERROR
 
 
-def _view(context: Context, command: Command) -> Result:
-    """&V: the settings in force."""
-    if number(command, _HIGHEST_PROFILE) is None:
-        return Result.ERROR
-    settings = context.settings
-    say(context, "ACTIVE PROFILE:")
-    say(context, " ".join(f"{name}{value}" for name, value in settings.basic.items()))
-    fax = [f"+FCLASS={settings.fax_class}"]
-    fax += [f"{name}={settings.parameter(name)}" for name in PARAMETERS if name in ("+FAR", "+FIT", "+VCID")]
-    say(context, " ".join(fax))
-    return say(context, " ".join(f"S{n:02}:{value:03}" for n, value in settings.registers.in_use()))
+def _choose_profile(context: Context, command: Command) -> Result:
+    """&Y: which profile is in force when the modem starts."""
+    place = number(command, N_PROFILES - 1)
+    kept = place is not None and context.profiles.choose(place)
+    return Result.OK if kept else Result.ERROR
 
 
 def _store_number(context: Context, command: Command) -> Result:
-    """&Zn=number, for D S=n."""
+    """&Zn=number, for D S=n; without a number the place is empty again."""
     if command.form is not Form.SET:
         return Result.ERROR
     index, _, text = command.argument.partition("=")
-    place = range_number(index, 0, _STORED_NUMBERS - 1)
+    place = range_number(index, 0, N_NUMBERS - 1)
     if place is None or parse_dial_string(text, {}, "") is None:
         return Result.ERROR
-    context.stored_numbers[place] = text
-    return Result.OK
+    return Result.OK if context.profiles.remember(place, text) else Result.ERROR
 
 
 def execute_register(context: Context, command: Command) -> Result:
@@ -178,18 +161,17 @@ def execute_register(context: Context, command: Command) -> Result:
 
 
 BASIC: Final[dict[str, Handler]] = {
-    **dict.fromkeys(SWITCHES, _switch),
+    **dict.fromkeys(HIGHEST_BASIC, _switch),
     **dict.fromkeys(TOLERATED_BASIC, _tolerate),
     "A": _answer,
     "D": _dial,
     "H": _hook,
-    "I": _information,
     "O": _return_on_line,
     "P": _pulse,
     "T": _tone,
     "Z": _reset,
     "&F": _factory,
-    "&V": _view,
     "&W": _write_profile,
+    "&Y": _choose_profile,
     "&Z": _store_number,
 }

@@ -28,10 +28,30 @@ def _parameter(context: Context, command: Command) -> Result:
 
 
 def _other_caller_id(context: Context, command: Command) -> Result:
-    """#CID, the older name of +VCID."""
-    if command.form is Form.SET and command.argument in ("0", "1"):
-        context.settings.parameters["+VCID"] = command.argument
-    return _parameter(context, command)
+    """#CID and %CCID, older names of +VCID. The unformatted report (2) does not exist here."""
+    if command.form is Form.TEST:
+        return say(context, "(0,1)")
+    if command.form is Form.READ:
+        return say(context, context.settings.parameter("+VCID"))
+    if command.form is not Form.SET or command.argument not in ("0", "1"):
+        return Result.ERROR
+    context.settings.parameters["+VCID"] = command.argument
+    return Result.OK
+
+
+def _switched_caller_id(context: Context, command: Command) -> Result:
+    """#CC0 and #CC1, a still older name."""
+    if command.form is not Form.ACTION:
+        return Result.ERROR
+    context.settings.parameters["+VCID"] = command.name[-1]
+    return Result.OK
+
+
+def _maker_s(context: Context, command: Command) -> Result:
+    """*ID0 and *ID1, caller ID once more; other makers' `*` commands are passed over."""
+    if command.argument in ("ID0", "ID1"):
+        context.settings.parameters["+VCID"] = command.argument[-1]
+    return Result.OK
 
 
 def _repeat_caller_id(context: Context, command: Command) -> Result:
@@ -86,5 +106,7 @@ GENERIC: Final[dict[str, Handler]] = {
     "+GCI": _country,
     "+VRID": _repeat_caller_id,
     "+VSID": _outgoing_caller_id,
-    "#CID": _other_caller_id,
+    **dict.fromkeys(("#CID", "%CCID"), _other_caller_id),
+    **dict.fromkeys(("#CC0", "#CC1"), _switched_caller_id),
+    "*": _maker_s,
 }

@@ -34,7 +34,9 @@ from cusemodem.at.commands_basic import reset
 from cusemodem.at.grammar import Command, parse
 from cusemodem.at.host_data import SAMPLE_RATE_HZ
 from cusemodem.at.identity import CUSEMODEM, Identity
+from cusemodem.at.line_facts import NO_FACTS, LineFacts
 from cusemodem.at.outbox import Outbox
+from cusemodem.at.profiles import Profiles
 from cusemodem.at.results import Result
 from cusemodem.at.settings import Settings
 
@@ -75,12 +77,22 @@ _CALL_EVENTS: Final = (
 class Engine:
     """One modem's AT engine; see the module's text for the order of calls."""
 
-    def __init__(self, identity: Identity = CUSEMODEM, rules: CallRules = USUAL_RULES) -> None:
-        self._settings = Settings()
+    def __init__(
+        self,
+        identity: Identity = CUSEMODEM,
+        rules: CallRules = USUAL_RULES,
+        *,
+        profiles: Profiles | None = None,
+        facts: LineFacts = NO_FACTS,
+    ) -> None:
+        self._profiles = profiles or Profiles()
+        self._settings = self._profiles.load(self._profiles.at_start)
         self._out = Outbox(self._settings)
         self._class1 = Class1(self._settings, self._out, self._report)
         self._calls = CallControl(self._settings, self._out, self._class1, rules, self._report)
-        self._context = Context(self._settings, Settings(), identity, self._out, self._calls, self._class1)
+        self._context = Context(
+            self._settings, self._profiles, identity, facts, self._out, self._calls, self._class1
+        )
         self._line = CommandLine()
         self._input = bytearray()
         self._pending: deque[Command] = deque()
@@ -165,7 +177,7 @@ class Engine:
         elif mode == 2:
             self._calls.command(ReleaseCommand())
         else:
-            reset(self._context, self._context.profile, ReleaseCommand())
+            reset(self._context, self._profiles.load(self._profiles.at_start), ReleaseCommand())
 
     def host_gone(self) -> None:
         """Nobody has the port open any more: hang up whatever &D says; nothing is said, a ring goes on."""

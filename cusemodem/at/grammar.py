@@ -45,7 +45,7 @@ class Command:
     argument: str = ""
 
 
-_EXTENDED: Final = re.compile(r"[+#][A-Z][A-Z0-9!%\-./:_]*")
+_EXTENDED: Final = re.compile(r"(?:[+#][A-Z]|%CCID)[A-Z0-9!%\-./:_]*")
 _REGISTER: Final = re.compile(r"S(?P<register>\d+(?:\.\d+)?)")
 _BASIC: Final = re.compile(r"(?P<name>[A-Z]|[&\\%\-][A-Z])(?P<digits>\d*)")
 _TAIL: Final = re.compile(r"=\?|\?|=")
@@ -70,6 +70,8 @@ def parse(body: str) -> list[Command]:
 def _next(text: str, at: int) -> tuple[Command, int]:
     if text[at] == "D":
         return _dial(text, at)
+    if text[at] == "$":
+        return Command("$", Form.ACTION), at + 1
     if text[at] == "*":  # makers' own commands, to the end of the command
         end = _end_of_value(text, at)
         return Command("*", Form.ACTION, text[at + 1 : end]), end

@@ -25,6 +25,7 @@ class Parameter:
     test: str
     ranges: tuple[tuple[int, int], ...] | None = None
     bare: bool = False
+    meaning: str = "kept, without effect"
 
     def accepts(self, argument: str) -> str | None:
         """The value to store, or None when `argument` is out of range. Omitted numbers keep the factory's."""
@@ -44,9 +45,9 @@ class Parameter:
         return ",".join(values)
 
 
-def _fax(factory: str, *ranges: tuple[int, int]) -> Parameter:
+def _fax(factory: str, meaning: str, *ranges: tuple[int, int]) -> Parameter:
     test = ",".join(f"({low}-{high})" if high > low + 1 else f"({low},{high})" for low, high in ranges)
-    return Parameter(factory, test, ranges, bare=True)
+    return Parameter(factory, test, ranges, bare=True, meaning=meaning)
 
 
 def _tolerated(factory: str, test: str) -> Parameter:
@@ -55,16 +56,16 @@ def _tolerated(factory: str, test: str) -> Parameter:
 
 PARAMETERS: Final = {
     # T.31 §8.5: fax parameters
-    "+FAR": _fax("0", (0, 1)),
-    "+FCL": _fax("0", (0, 255)),
-    "+FDD": _fax("0", (0, 1)),
-    "+FIT": _fax("0,0", (0, 255), (0, 1)),
-    "+FLO": _fax("1", (0, 2)),
-    "+FPR": _fax("0", (0, 255)),
-    "+FAA": _fax("0", (0, 1)),
-    "+FAE": _fax("0", (0, 1)),
+    "+FAR": _fax("0", "adaptive reception: +FRH:3 in +FRM", (0, 1)),
+    "+FCL": _fax("0", "tenths of a second that a carrier may be lost", (0, 255)),
+    "+FDD": _fax("0", "1: DLE SUB for two DLEs", (0, 1)),
+    "+FIT": _fax("0,0", "seconds of host inactivity, class kept", (0, 255), (0, 1)),
+    "+FLO": _fax("1", "flow control: the device's own, kept", (0, 2)),
+    "+FPR": _fax("0", "serial rate: none, kept", (0, 230400)),
+    "+FAA": _fax("0", "adaptive answer: always fax", (0, 1)),
+    "+FAE": _fax("0", "adaptive answer: always fax", (0, 1)),
     # V.253 §8: caller ID
-    "+VCID": _fax("0", (0, 1)),
+    "+VCID": _fax("0", "caller-ID lines before the first RING", (0, 1)),
     # V.250 §6.2, §6.4, §6.5: accepted for other modems' init strings
     "+IFC": _tolerated("2,2", "(0-3),(0-2)"),
     "+ILRR": _tolerated("0", "(0,1)"),
@@ -90,13 +91,12 @@ PARAMETERS: Final = {
     "+VIT": _tolerated("0", "(0-255)"),
     "+VDR": _tolerated("0,0", "(0,1),(0-255)"),
     "+VDT": _tolerated("0,0", "(0,1),(0-255)"),
-    # other makers' caller ID and class commands
-    "#CID": _tolerated("0", "(0-2)"),
+    # other makers' class commands
     "#CLS": _tolerated("0", "(0,1)"),
     "#VLS": _tolerated("0", "(0-255)"),
 }
 
 TOLERATED_BASIC: Final = frozenset(
-    "B N W Y * -J -K %C \\N \\Q \\V &B &G &H &I &J &K &L &M &P &Q &R &S &U &X &Y".split()
+    "B N W Y -J -K %C \\N \\Q \\V &B &G &H &I &J &K &L &M &P &Q &R &S &U &X".split()
 )
 """Basic commands of other modems that get OK and change nothing (data modes, serial port, jumpers)."""

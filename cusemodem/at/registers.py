@@ -29,7 +29,7 @@ REGISTERS: Final = {
     6: Register(2, 0, 255, "seconds before blind dialling (X0, X1, X3)"),
     7: Register(60, 1, 255, "seconds from dialling or answering to the first carrier"),
     8: Register(5, 0, 255, "seconds of a comma in the dial string"),
-    10: Register(0, 0, 255, "tenths of a second of carrier loss before hang-up; without effect"),
+    10: Register(0, 0, 255, "kept; a fax's lost carrier is +FCL's"),
 }
 
 _OTHER: Final = Register(0, 0, 255, "stored, without effect")
@@ -65,6 +65,10 @@ class Registers:
         other = Registers()
         other._values = dict(self._values)
         return other
+
+    def changed(self) -> list[tuple[int, int]]:
+        """(number, value) of the registers that were set, ascending."""
+        return sorted(self._values.items())
 
     def in_use(self) -> list[tuple[int, int]]:
         """(number, value) of the registers with a meaning and those that were set, ascending."""

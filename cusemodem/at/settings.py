@@ -6,18 +6,23 @@ T.31 §8.2 has Z set +FCLASS to 0; the caller-ID and fax parameters and &C, &D a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from cusemodem.at.parameters import PARAMETERS
 from cusemodem.at.registers import Registers
+
+FACTORY_BASIC: Final = {"E": 1, "L": 2, "M": 1, "Q": 0, "V": 1, "X": 4, "&C": 1, "&D": 2}
+"""Commands that set one number, with its factory value."""
+
+HIGHEST_BASIC: Final = {"E": 1, "L": 3, "M": 3, "Q": 1, "V": 1, "X": 4, "&C": 1, "&D": 3}
+"""And their highest values."""
 
 
 @dataclass(slots=True)
 class Settings:
     """The settings in force. Basic commands by their letter, value-holding extended ones in `parameters`."""
 
-    basic: dict[str, int] = field(
-        default_factory=lambda: {"E": 1, "L": 2, "M": 1, "Q": 0, "V": 1, "X": 4, "&C": 1, "&D": 2}
-    )
+    basic: dict[str, int] = field(default_factory=lambda: dict(FACTORY_BASIC))
     pulse: bool = False
     fax_class: str = "0"
     parameters: dict[str, str] = field(default_factory=dict)
