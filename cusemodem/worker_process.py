@@ -67,7 +67,9 @@ class _Process:
         self._pipe = pipe
         self._sink = sink
         self._background = background
-        hooks = Hooks(on_ready=self._ready, on_report=self._report, new_tap=self._archive.new_tap, state=state)
+        hooks = Hooks(
+            on_ready=self._ready, on_report=self._report, new_tap=self._archive.new_tap, state=state
+        )
         self._worker = Worker(configs, hooks, len(configs) + SPARE_LINES)
 
     async def run(self) -> None:
