@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cusemodem.config_calls import CALL_KEYS
-from cusemodem.config_port import PORT_KEYS
 from cusemodem.config_telephone import (
     CODECS,
     IAX2_PORT,
@@ -181,7 +180,6 @@ INI_KEYS = (
     IAXMODEM_KEYS
     | TELEPHONE_KEYS
     | CALL_KEYS
-    | PORT_KEYS
     | {
         "port": _read_port,
         "adapter": _read_adapter,

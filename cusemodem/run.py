@@ -11,9 +11,7 @@ import trio
 from cusemodem.archive import Archive
 from cusemodem.background import Background
 from cusemodem.config import ModemConfig
-from cusemodem.cuse.store import KeeperStore
-from cusemodem.cuse.systemd_store import SystemdStore, has_store
-from cusemodem.paths import runtime_directory, state_directory
+from cusemodem.paths import state_directory
 from cusemodem.served_line import Hooks, LineState, Served
 from cusemodem.systemd_notices import Notices
 from cusemodem.worker import Worker
@@ -46,8 +44,7 @@ async def _run(config: ModemConfig, background: Background) -> int:
         new_tap=archive.new_tap,
         state=state_directory(),
     )
-    store = SystemdStore() if has_store() else KeeperStore(runtime_directory() / "keeper")
-    worker = Worker([config], hooks, store=store)
+    worker = Worker([config], hooks)
     notices = Notices()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -62,8 +59,7 @@ async def _run(config: ModemConfig, background: Background) -> int:
             number = await anext(signals)
             log.info("ending on %s", signal.Signals(number).name)
             notices.tell("STOPPING=1")
-            # systemd closes what it stores when that was not a restart.
-            worker.stop(keep=isinstance(store, SystemdStore))
+            worker.stop()
     archive.close()
     return 0
 

@@ -55,7 +55,6 @@ class PtyDevice:
     def __init__(self, link: Path, port: Port, on_activity: Callable[[], None]) -> None:
         self.path = str(link)
         self.port = port
-        self.keep = False
         self._link = link
         self._on_activity = on_activity
         self._open = False

@@ -11,7 +11,6 @@ import sys
 import time
 import traceback
 
-from tests.kernel import checks_terminal_programs
 from tests.kernel.differential import compare, judge, listed
 from tests.kernel.host import CHILDREN, Check, Modem, alarm, ended
 

@@ -1,13 +1,12 @@
 """The fax campaign: HylaFAX in Class 1 and 1.0 and efax send and receive three pages through Asterisk.
 
 usage: python -m tests.system.campaign --directory DIR [--runs 20] [--programs hylafax-1,hylafax-1.0,efax-1]
-           [--far asterisk|iaxmodem] [--lanes 3] [--minutes M] [--only TEXT] [--table]
+           [--lanes 3] [--minutes M] [--only TEXT] [--table]
 
 Every coding and every rate in turn, on the CUSE devices of one service in a guest of uml-run, LANES calls at
 once. What has been done in DIR is not done again; a call that failed stays failed. Ends after M minutes at
 the latest. Prints the table, and exits with 0 when every call was made and every page was equal.
---far iaxmodem: the other end is efax on an iaxmodem. --table: print it only. --only: the cases whose name
-has TEXT.
+--table: print it only. --only: the cases whose name has TEXT.
 """
 
 import argparse
@@ -36,7 +35,6 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--programs", default="hylafax-1,hylafax-1.0,efax-1")
-    parser.add_argument("--far", choices=("asterisk", "iaxmodem"), default="asterisk")
     parser.add_argument("--lanes", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--only", default="")
@@ -45,8 +43,7 @@ def main() -> int:
     directory: Path = options.directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     programs = [End(*name.split("-")) for name in options.programs.split(",")]
-    planned = plan(programs, options.runs, iaxmodem=options.far == "iaxmodem")
-    cases = [case for case in planned if options.only in case.name]
+    cases = [case for case in plan(programs, options.runs) if options.only in case.name]
     ends = time.time() + 60 * options.minutes
     with load_average_written(directory / "load.jsonl"):
         while not options.table and (left := to_do(cases, results(directory))) and time.time() < ends:
