@@ -75,6 +75,12 @@ class ModemConfig:
     owner: Owner | None = None
     mode: int | None = None
     """Permissions of the node, 0o660; None leaves them to udev."""
+    major: int | None = None
+    """Major number that the nodes share; None: a free one for local use; 0: whatever the kernel gives."""
+    keep: bool = True
+    """The node outlives the process that serves it, with the files that programs have open."""
+    busy_when_closed: bool = False
+    """Calls are refused as busy while no program has the port open."""
     port: int = IAX2_PORT
     """Local UDP port; 0: any free one."""
     server_host: str = "127.0.0.1"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cusemodem.config_calls import CALL_KEYS
+from cusemodem.config_port import PORT_KEYS
 from cusemodem.config_telephone import (
     CODECS,
     IAX2_PORT,
@@ -180,6 +181,7 @@ INI_KEYS = (
     IAXMODEM_KEYS
     | TELEPHONE_KEYS
     | CALL_KEYS
+    | PORT_KEYS
     | {
         "port": _read_port,
         "adapter": _read_adapter,

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 from cusemodem.config import ModemConfig
-from cusemodem.cuse.device import open_cuse
+from cusemodem.cuse.device import CuseDevice, open_cuse
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.port import Port
 from cusemodem.cuse.pty import open_pty
+from cusemodem.cuse.store import Store, StoreError
 
 CUSE_PATH = Path("/dev/cuse")
 
@@ -26,6 +27,8 @@ class Device(Protocol):
 
     path: str
     kind: str
+    keep: bool
+    """At the end, leave the device to a successor, if it can be left."""
 
     def flush(self) -> None:
         """Tell the kernel what the modem side changed in the port."""
@@ -33,10 +36,11 @@ class Device(Protocol):
 
 @asynccontextmanager
 async def open_device(
-    config: ModemConfig, port: Port, on_activity: Callable[[], None]
+    config: ModemConfig, port: Port, on_activity: Callable[[], None], store: Store | None = None
 ) -> AsyncIterator[Device]:
     """The device as configured: CUSE, or a pty where the kernel has no CUSE; owner and mode set.
 
+    What a predecessor left in the `store` is taken over, with owner and mode as they are.
     Raises DeviceError with one sentence when it cannot be made.
     """
     adapter = config.adapter
@@ -45,21 +49,41 @@ async def open_device(
         if adapter == "pty":
             log.warning(
                 "this kernel offers no %s (modprobe cuse): %s is a pty instead; a program cannot hang up by "
-                "dropping DTR, and sees no DCD or RI",
+                "dropping DTR, sees no DCD or RI, and has to reopen it when the modem restarts",
                 CUSE_PATH,
                 config.device_path,
             )
+    if adapter == "pty":
+        async with open_pty(str(config.device_path), port, on_activity) as pty:
+            _set_owner_and_mode(config, Path(pty.path))
+            yield pty
+        return
     async with AsyncExitStack() as stack:
-        if adapter == "pty":
-            device: Device = await stack.enter_async_context(
-                open_pty(str(config.device_path), port, on_activity)
-            )
-        else:
-            device = await stack.enter_async_context(open_cuse(config.device_name, port, on_activity))
-            if Path(device.path) != config.device_path:
-                stack.enter_context(_link(config.device_path, device.path))
-        _set_owner_and_mode(config, Path(device.path))
-        yield device
+        cuse = await _enter_cuse(stack, config, port, on_activity, store)
+        if Path(cuse.path) != config.device_path:
+            stack.enter_context(_link(config.device_path, cuse))
+        if not cuse.resumed:
+            _set_owner_and_mode(config, Path(cuse.path))
+        yield cuse
+
+
+async def _enter_cuse(
+    stack: AsyncExitStack,
+    config: ModemConfig,
+    port: Port,
+    on_activity: Callable[[], None],
+    store: Store | None,
+) -> CuseDevice:
+    """A CUSE device that outlives us if there is a store for it, and does not otherwise."""
+    if store is not None and config.keep:
+        try:
+            device = open_cuse(config.device_name, port, on_activity, major=config.major, store=store)
+            return await stack.enter_async_context(device)
+        except StoreError as error:
+            log.warning("%s", error, extra={"line": config.name})
+    return await stack.enter_async_context(
+        open_cuse(config.device_name, port, on_activity, major=config.major)
+    )
 
 
 def _kernel_has_cuse() -> bool:
@@ -72,21 +96,22 @@ def _kernel_has_cuse() -> bool:
 
 
 @contextmanager
-def _link(path: Path, target: str) -> Iterator[None]:
+def _link(path: Path, device: CuseDevice) -> Iterator[None]:
     """A symbolic link to the node for as long as it lives, where the configuration wants one."""
     try:
         if path.is_symlink():
             path.unlink()
-        path.symlink_to(target)
+        path.symlink_to(device.path)
     except OSError as error:
         raise DeviceError(
-            f"cannot make the link {path} to {target}: {error.strerror}; choose another `device`"
+            f"cannot make the link {path} to {device.path}: {error.strerror}; choose another `device`"
         ) from error
     try:
         yield
     finally:
-        with suppress(OSError):
-            path.unlink()
+        if not (device.keep and device.can_be_kept):
+            with suppress(OSError):
+                path.unlink()
 
 
 def _set_owner_and_mode(config: ModemConfig, node: Path) -> None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cusemodem.at.identity import VERSION
-from cusemodem.at.parameters import PARAMETERS
 from cusemodem.at.settings import Settings
+from cusemodem.settings_values import settings_of, values_of
 
 FORMAT = 1
 
@@ -56,16 +56,7 @@ def header_line(line: str, settings: Settings, *, is_open: bool, dtr: bool) -> s
         "line": line,
         "open": is_open,
         "dtr": dtr,
-        "settings": {
-            "basic": settings.basic,
-            "pulse": settings.pulse,
-            "fax_class": settings.fax_class,
-            "parameters": settings.parameters,
-            "calling_name": settings.calling_name,
-            "calling_number": settings.calling_number,
-            "country": settings.country,
-            "registers": settings.registers.in_use(),
-        },
+        "settings": values_of(settings),
     }
     return json.dumps(what) + "\n"
 
@@ -90,23 +81,10 @@ def _header(text: str) -> Header:
         if head["format"] != FORMAT:
             version = head["cusemodem"]
             raise JournalError(f"line 1: made by cusemodem {version}, in another form; use that version")
-        return Header(head["line"], _settings(head["settings"]), head["open"], head["dtr"], head["cusemodem"])
+        settings = settings_of(head["settings"])
+        return Header(head["line"], settings, head["open"], head["dtr"], head["cusemodem"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JournalError("line 1: this is no journal of a recorded call") from error
-
-
-def _settings(kept: dict[str, Any]) -> Settings:
-    settings = Settings()
-    settings.basic.update({k: int(v) for k, v in kept["basic"].items() if k in settings.basic})
-    settings.pulse = bool(kept["pulse"])
-    settings.fax_class = str(kept["fax_class"])
-    settings.parameters = {k: str(v) for k, v in kept["parameters"].items() if k in PARAMETERS}
-    settings.calling_name = str(kept["calling_name"])
-    settings.calling_number = str(kept["calling_number"])
-    settings.country = str(kept["country"])
-    for number, value in kept["registers"]:
-        settings.registers.set(int(number), int(value))
-    return settings
 
 
 def _entries(numbered: Iterable[tuple[int, str]]) -> Iterator[Entry]:

@@ -21,9 +21,10 @@ from cusemodem.at import actions, events
 from cusemodem.at.engine import Engine
 from cusemodem.call_causes import USUAL_CAUSES, result_of_cause
 from cusemodem.call_facts import caller_id, event_details, media_counts
-from cusemodem.cuse.port import Closed, DtrDropped, DtrRaised, Opened, OutputWaiting, Port
+from cusemodem.cuse.port import Closed, DtrDropped, DtrRaised, Opened, OutputWaiting, Port, Resumed
 from cusemodem.digits_after_answer import DigitsAfterAnswer
 from cusemodem.modem_events import engine_event, note_modem_event
+from cusemodem.modem_memory import notes_of, take_over
 from cusemodem.report import CallReport
 from cusemodem.tap import Tap
 from cusemodem.tick import BLOCK_S
@@ -67,6 +68,8 @@ class LineOptions:
     """Records or replays the line's calls."""
     causes: Mapping[int, str] = field(default_factory=lambda: USUAL_CAUSES)
     """The result of a failed call, by its cause."""
+    busy_when_closed: bool = False
+    """Refuse calls while no program has the port open."""
     dsp_debug: bool = False
     """Log every order to the DSP channel and everything it reports."""
 
@@ -107,6 +110,7 @@ class Line:
         self._ended: iax.CallEnded | None = None
         self._playout_blocks = 0
         self._pending = bytearray()
+        self._noted_off_hook = False
         self._log = logging.LoggerAdapter(logging.getLogger("cusemodem.line"), {"line": name})
         self._calls_out = self._calls_in = self._calls_refused = self._dropped = 0
         self._do: dict[type, Callable[[Any, float], None]] = {
@@ -132,7 +136,9 @@ class Line:
 
     def service_port(self, now: float) -> None:
         """Move what the host program did into the engine, and the engine's answers back; at once."""
+        acted = False
         for event in self.port.events():
+            acted = True
             if self.tap is not None and not isinstance(event, OutputWaiting):
                 self.tap.port_event(type(event).__name__)
             if isinstance(event, DtrDropped):
@@ -141,17 +147,22 @@ class Line:
                 self.engine.dtr_raised()
             elif isinstance(event, Opened):
                 self._gone_blocks = 0
+            elif isinstance(event, Resumed):
+                self._pending += take_over(self.engine, self.port.notes)
             elif isinstance(event, Closed):
                 self._pending.clear()
         while self.engine.room > 0:
             data = self.port.take_output(self.engine.room)
             if not data:
                 break
+            acted = True
             if self.tap is not None:
                 self.tap.host_bytes(data)
             self.engine.host_bytes(data)
             self._perform(now)
         self._perform(now)
+        if acted and not self._noted_off_hook:
+            self._note()  # a setting may have changed
 
     def _perform(self, now: float) -> None:
         """Carry out the engine's actions in order, then pass its words to the host."""
@@ -171,6 +182,13 @@ class Line:
                 self._pending.clear()
                 self._log.error("the program on the port does not read: its input was dropped")
         self.port.set_lines(dcd=self.engine.dcd, ri=self.engine.ring_indicator)
+        if self.engine.off_hook != self._noted_off_hook:
+            self._note()
+
+    def _note(self) -> None:
+        """For a successor of this process."""
+        self._noted_off_hook = self.engine.off_hook
+        self.port.notes = notes_of(self.engine)
 
     # ------------------------------------------------------------------ actions
 
@@ -231,9 +249,12 @@ class Line:
 
     def offer(self, call: iax.Call, now: float) -> bool:
         """Take an incoming call, or refuse it as busy; True when it rings."""
-        if self.call is not None or not self.engine.accepts_calls:
+        unheard = self.options.busy_when_closed and not self.port.open_count
+        if self.call is not None or not self.engine.accepts_calls or unheard:
             self._calls_refused += 1
-            self._log.info("busy: refused a call from %s", call.calling_number or "an unknown number")
+            why = ": no program has the port open" if unheard else ""
+            who = call.calling_number or "an unknown number"
+            self._log.info("busy: refused a call from %s%s", who, why)
             call.reject(now, cause=17, text="Busy")
             return False
         self._calls_in += 1

@@ -11,7 +11,9 @@ import trio
 from cusemodem.archive import Archive
 from cusemodem.background import Background
 from cusemodem.config import ModemConfig
-from cusemodem.paths import state_directory
+from cusemodem.cuse.store import KeeperStore
+from cusemodem.cuse.systemd_store import SystemdStore, has_store
+from cusemodem.paths import runtime_directory, state_directory
 from cusemodem.served_line import Hooks, LineState, Served
 from cusemodem.systemd_notices import Notices
 from cusemodem.worker import Worker
@@ -44,7 +46,8 @@ async def _run(config: ModemConfig, background: Background) -> int:
         new_tap=archive.new_tap,
         state=state_directory(),
     )
-    worker = Worker([config], hooks)
+    store = SystemdStore() if has_store() else KeeperStore(runtime_directory() / "keeper")
+    worker = Worker([config], hooks, store=store)
     notices = Notices()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -59,7 +62,8 @@ async def _run(config: ModemConfig, background: Background) -> int:
             number = await anext(signals)
             log.info("ending on %s", signal.Signals(number).name)
             notices.tell("STOPPING=1")
-            worker.stop()
+            # systemd closes what it stores when that was not a restart.
+            worker.stop(keep=isinstance(store, SystemdStore))
     archive.close()
     return 0
 

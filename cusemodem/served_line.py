@@ -48,6 +48,8 @@ class Served:
     retiring: trio.Event = field(default_factory=trio.Event)
     """To end when the line is on-hook; at once with `urgent`."""
     urgent: bool = False
+    keep: bool = False
+    """When it ends so, a successor goes on with its device."""
     failed: trio.Event = field(default_factory=trio.Event)
     tried: trio.Event = field(default_factory=trio.Event)
     """It has been ready or has failed, once."""

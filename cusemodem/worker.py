@@ -21,12 +21,13 @@ import iax.socket
 from cusemodem.config import ModemConfig
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.port import Port
+from cusemodem.cuse.store import Store
 from cusemodem.device_node import open_device
 from cusemodem.line import Line, LineOptions
 from cusemodem.line_sockets import LineSocket, LineSockets
 from cusemodem.lines import Lines
-from cusemodem.pbx import peer_config, server_names
 from cusemodem.modem_engine import new_engine
+from cusemodem.pbx import peer_config, server_names
 from cusemodem.served_line import Hooks, LineState, Served
 from cusemodem.tick import BLOCK_S, TickClock
 
@@ -58,12 +59,20 @@ class _LineFaultError(Exception):
 class Worker:
     """At most `capacity` lines. `run` serves until `stop`; the other methods are for the same trio thread."""
 
-    def __init__(self, configs: list[ModemConfig], hooks: Hooks | None = None, capacity: int = 0) -> None:
+    def __init__(
+        self,
+        configs: list[ModemConfig],
+        hooks: Hooks | None = None,
+        capacity: int = 0,
+        store: Store | None = None,
+    ) -> None:
+        """With a `store` the lines' devices outlive this process, unless it ends for good."""
         self.served: dict[str, Served] = {}
         self.started = trio.Event()
         """Every line of the beginning has been tried once."""
         self._hooks = hooks or Hooks()
         self._first = configs
+        self._store = store
         nowhere = iax.Endpoint(random.SystemRandom())
         self.lines = Lines(nowhere, max(capacity, len(configs), 1))
         self.lines.on_failure = self._line_failed
@@ -113,12 +122,14 @@ class Worker:
         """Restart a line with another configuration as soon as it is on-hook."""
         served = self.served[config.name]
         served.replacement = config
+        served.keep = config.device_path == served.config.device_path
         served.retiring.set()
 
-    def stop(self) -> None:
-        """Hang up, deregister and end every line, within about `FAREWELL_S`."""
+    def stop(self, *, keep: bool = False) -> None:
+        """Hang up, deregister and end every line, within about `FAREWELL_S`; with `keep` a successor will go
+        on with its device."""
         for served in self.served.values():
-            served.replacement, served.urgent = None, True
+            served.replacement, served.urgent, served.keep = None, True, keep
             served.retiring.set()
         self._stopping.set()
 
@@ -139,7 +150,7 @@ class Worker:
                 if served.replacement is None:
                     break
                 served.config, served.replacement = served.replacement, None
-                served.retiring, pause_s = trio.Event(), FIRST_RETRY_S
+                served.retiring, served.keep, pause_s = trio.Event(), False, FIRST_RETRY_S
                 continue
             served.state = LineState.FAILED
             if trio.current_time() - began > STEADY_S:
@@ -173,6 +184,7 @@ class Worker:
                 on_report=lambda report: self._hooks.on_report(served, report),
                 tap=self._hooks.new_tap(config),
                 causes=dict(config.causes),
+                busy_when_closed=config.busy_when_closed,
                 dsp_debug=config.dspdebug,
             )
             engine = new_engine(served, self._hooks.state)
@@ -188,7 +200,7 @@ class Worker:
                 if not line.idle:
                     self._news.set()
 
-            async with open_device(config, port, on_activity) as device:
+            async with open_device(config, port, on_activity, self._store) as device:
                 served.line, served.device = line, device
                 if config.refresh_s:
                     served.registration = shared.endpoint.register(peer, trio.current_time())
@@ -197,6 +209,7 @@ class Worker:
                 served.tried.set()
                 try:
                     await self._until_over(served, line, partial(names.follow, shared.endpoint, peer))
+                    device.keep = served.keep
                 finally:
                     served.device = None
                     with trio.CancelScope(shield=True):

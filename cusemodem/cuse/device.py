@@ -49,6 +49,7 @@ class CuseDevice:
         self.port = port
         self.keep = True
         """Leave the device to a successor at the end, if there is a store for it."""
+        self.can_be_kept = record is not None
         self.resumed = False
         """Taken over from a predecessor, node, owner, mode and all."""
         self._descriptor = descriptor

@@ -47,7 +47,7 @@ MAX_MESSAGE = 4096
 # Devices of one keeper.
 MAX_KEPT = 4096
 
-_CREDENTIALS = struct.Struct("3i")
+CREDENTIALS = struct.Struct("3i")
 
 
 Hook = Callable[[str, int, int], None]
@@ -133,8 +133,8 @@ class Keeper:
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid, uid, _ = _CREDENTIALS.unpack(credentials)
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+        pid, uid, _ = CREDENTIALS.unpack(credentials)
         if uid not in (0, os.geteuid()):
             connection.close()
             return

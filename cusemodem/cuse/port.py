@@ -55,7 +55,12 @@ class OutputWaiting:
     """Bytes for the modem arrived in an empty queue."""
 
 
-PortEvent = Opened | Closed | DtrRaised | DtrDropped | OutputWaiting
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The port was a predecessor's, whose ``notes`` it has; what follows tells how things stand."""
+
+
+PortEvent = Resumed | Opened | Closed | DtrRaised | DtrDropped | OutputWaiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +217,7 @@ class Port:
 
     def resume(self, lines: int, line_changes: dict[int, int], n_to_host: int, n_to_modem: int) -> None:
         """Lines and counts as a predecessor left them; the modem is told of DTR if it is on."""
+        self._events.insert(0, Resumed())
         self.lines.state = lines
         self.lines.changes.update(line_changes)
         self.counts["bytes_to_host"], self.counts["bytes_to_modem"] = n_to_host, n_to_modem

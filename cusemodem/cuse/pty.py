@@ -55,6 +55,7 @@ class PtyDevice:
     def __init__(self, link: Path, port: Port, on_activity: Callable[[], None]) -> None:
         self.path = str(link)
         self.port = port
+        self.keep = False
         self._link = link
         self._on_activity = on_activity
         self._open = False

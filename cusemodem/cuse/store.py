@@ -19,7 +19,7 @@ from typing import Protocol
 import trio
 
 from cusemodem.cuse.errors import DeviceError
-from cusemodem.cuse.keeper import LIMIT_S, receive_message, send_message
+from cusemodem.cuse.keeper import CREDENTIALS, LIMIT_S, receive_message, send_message
 
 # Starting an interpreter on a busy machine.
 KEEPER_TIMEOUT_S = 20.0
@@ -126,6 +126,7 @@ class KeeperStore:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
             try:
                 connection.connect(str(self._path))
+                _require_own(connection)
                 answer, descriptors = await _ask(connection, {"serve": name})
             except (FileNotFoundError, ConnectionError, BlockingIOError):
                 # None there, or one that was just about to end.
@@ -152,6 +153,15 @@ class KeeperStore:
             capture_stdout=True,
             capture_stderr=True,
         )
+
+
+def _require_own(connection: socket.socket) -> None:
+    """Whoever serves the socket gets our devices: it has to be ours."""
+    _, uid, _ = CREDENTIALS.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    )
+    if uid not in (0, os.geteuid()):
+        raise ValueError(f"the socket is user {uid}'s")
 
 
 async def _ask(
