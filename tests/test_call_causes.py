@@ -85,7 +85,7 @@ def test_the_configuration_s_keys_for_calls(tmp_path: Path) -> None:
     assert config.ring_types == (("5550101", "1"), ("5550102", "B"))
     assert config.international_prefix == "00"
     engine = new_engine(Served(config), tmp_path)
-    assert engine._calls.rules == CallRules(2.5, {"5550101": "1", "5550102": "B"}, "00")
+    assert engine.calls.rules == CallRules(2.5, {"5550101": "1", "5550102": "B"}, "00")
     engine.host_bytes(b"ATE0I3&W\r")
     assert b"www.soft-switch.org" in engine.take_output()
     assert (tmp_path / "profiles" / "ttyIAX0.json").exists()
@@ -99,5 +99,5 @@ def test_the_words_of_a_plain_configuration(tmp_path: Path) -> None:
     path = tmp_path / "ttyIAX0"
     path.write_text("[modem]\npeername = x\ninternational_prefix =\n")
     config = load(path)
-    assert new_engine(Served(config), None)._calls.rules == CallRules()
+    assert new_engine(Served(config), None).calls.rules == CallRules()
     assert dict(config.causes) == dict(USUAL_CAUSES)

@@ -88,10 +88,10 @@ class Engine:
         self._profiles = profiles or Profiles()
         self._settings = self._profiles.load(self._profiles.at_start)
         self._out = Outbox(self._settings)
-        self._class1 = Class1(self._settings, self._out, self._report)
-        self._calls = CallControl(self._settings, self._out, self._class1, rules, self._report)
+        self.class1 = Class1(self._settings, self._out, self._report)
+        self.calls = CallControl(self._settings, self._out, self.class1, rules, self._report)
         self._context = Context(
-            self._settings, self._profiles, identity, facts, self._out, self._calls, self._class1
+            self._settings, self._profiles, identity, facts, self._out, self.calls, self.class1
         )
         self._line = CommandLine()
         self._input = bytearray()
@@ -107,7 +107,7 @@ class Engine:
     @property
     def room(self) -> int:
         """Bytes of host data wanted now (back pressure); 4096 when nothing is kept."""
-        return max(0, self._class1.room - len(self._input))
+        return max(0, self.class1.room - len(self._input))
 
     def host_bytes(self, data: bytes) -> None:
         """Take what the host program wrote."""
@@ -119,13 +119,13 @@ class Engine:
 
     def event(self, event: events.Event) -> None:
         """Take one event of the line."""
-        self._calls.line_in_progress = self._line.in_progress
+        self.calls.line_in_progress = self._line.in_progress
         if isinstance(event, _CALL_EVENTS):
-            self._calls.event(event)
+            self.calls.event(event)
         elif isinstance(event, events.DtmfReceived):
             self._dtmf(event)
         else:
-            self._class1.event(event)
+            self.class1.event(event)
         self._consume()
 
     def tick(self, silence_samples: int) -> None:
@@ -133,9 +133,9 @@ class Engine:
 
         `silence_samples`: how long the received level has been below the threshold of silence.
         """
-        self._calls.line_in_progress = self._line.in_progress
-        self._class1.tick(silence_samples)
-        self._calls.tick()
+        self.calls.line_in_progress = self._line.in_progress
+        self.class1.tick(silence_samples)
+        self.calls.tick()
         if self._input:
             self._consume()
         self._watch_host()
@@ -143,46 +143,46 @@ class Engine:
     def _watch_host(self) -> None:
         """+FIT (T.31 §8.5.3): a host that does not take its turn on a call for so long has died: hang up."""
         limit = self._settings.number("+FIT") * SAMPLE_RATE_HZ
-        if limit == 0 or not (self._calls.is_up and self._class1.awaits_host):
+        if limit == 0 or not (self.calls.is_up and self.class1.awaits_host):
             self._host_idle_samples = 0
             return
         self._host_idle_samples += BLOCK
         if self._host_idle_samples >= limit:
             self._host_idle_samples = 0
             self._forget_host()
-            if self._class1.state is not State.COMMAND:
-                self._class1.event(Timeout())
-            self._calls.command(HangUpCommand())
+            if self.class1.state is not State.COMMAND:
+                self.class1.event(Timeout())
+            self.calls.command(HangUpCommand())
             if self._settings.number("+FIT", 1) == 0:
                 self._settings.fax_class = "0"
 
     def dtr_raised(self) -> None:
         """The host program raised DTR (it opened the port)."""
-        self._calls.dtr = True
+        self.calls.dtr = True
 
     def dtr_dropped(self) -> None:
         """The host program dropped DTR: as &D says, ignore, command state, hang up, or reset.
 
         A call that rings goes on ringing, as on any modem: programs drop DTR when they begin anew.
         """
-        self._calls.dtr = False
+        self.calls.dtr = False
         mode = self._settings.basic["&D"]
         if mode == 0:
             return
         self._forget_host()
         if mode == 1:
-            if self._class1.state is not State.COMMAND:
-                self._class1.reset()
+            if self.class1.state is not State.COMMAND:
+                self.class1.reset()
                 self._say(Result.OK)
         elif mode == 2:
-            self._calls.command(ReleaseCommand())
+            self.calls.command(ReleaseCommand())
         else:
             reset(self._context, self._profiles.load(self._profiles.at_start), ReleaseCommand())
 
     def host_gone(self) -> None:
         """Nobody has the port open any more: hang up whatever &D says; nothing is said, a ring goes on."""
         self._forget_host()
-        self._calls.command(ReleaseCommand())
+        self.calls.command(ReleaseCommand())
 
     # ------------------------------------------------------------------ out
 
@@ -199,7 +199,7 @@ class Engine:
 
     def pull_data(self, max_bytes: int) -> bytes:
         """Data of the burst being sent, unstuffed; take actions again afterwards."""
-        data = self._class1.pull_data(max_bytes)
+        data = self.class1.pull_data(max_bytes)
         if self._input:
             self._consume()
         return data
@@ -207,7 +207,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Time passing changes nothing: `tick` may be left out until a byte or an event comes."""
-        return self._calls.accepts_calls and self._class1.idle and not self._input and not self._pending
+        return self.calls.accepts_calls and self.class1.idle and not self._input and not self._pending
 
     @property
     def settings(self) -> Settings:
@@ -217,42 +217,42 @@ class Engine:
     @property
     def dcd(self) -> bool:
         """The carrier-detect line: on from CONNECT to the end of the call, or always with &C0."""
-        return self._settings.basic["&C"] == 0 or self._calls.carrier
+        return self._settings.basic["&C"] == 0 or self.calls.carrier
 
     @property
     def ring_indicator(self) -> bool:
         """The RI line: a call is ringing."""
-        return self._calls.state is CallState.RINGING
+        return self.calls.state is CallState.RINGING
 
     @property
     def off_hook(self) -> bool:
         """The modem has the line (a call of ours, or busied out by ATH1)."""
-        return self._calls.off_hook
+        return self.calls.off_hook
 
     @property
     def accepts_calls(self) -> bool:
         """An incoming call may ring: on-hook, and 5 s after the last hang-up."""
-        return self._calls.accepts_calls
+        return self.calls.accepts_calls
 
     def statistics(self) -> EngineStatistics:
         """A snapshot of state and counters."""
         return EngineStatistics(
-            call_state=self._calls.state.name,
-            class1_state=self._class1.state.name,
+            call_state=self.calls.state.name,
+            class1_state=self.class1.state.name,
             fax_class=self._settings.fax_class,
             commands=self._n_commands,
             errors=self._n_errors,
             lines_too_long=self._n_too_long,
             host_bytes_dropped=self._n_dropped,
             output_bytes_dropped=self._out.n_bytes_dropped,
-            calls=replace(self._calls.counters),
-            class1=replace(self._class1.counters),
+            calls=replace(self.calls.counters),
+            class1=replace(self.class1.counters),
         )
 
     # ------------------------------------------------------------------ the host's bytes
 
     def _host_mode(self) -> HostMode:
-        return HostMode.ABORT if self._calls.awaits_call else self._class1.host_mode
+        return HostMode.ABORT if self.calls.awaits_call else self.class1.host_mode
 
     def _consume(self) -> None:
         """Give the host's bytes to whom they belong, until none is left or somebody makes them wait."""
@@ -266,7 +266,7 @@ class Engine:
             if mode is HostMode.KEEP:
                 return
             if mode is HostMode.DATA:
-                n_taken = self._class1.host_data(self._input)
+                n_taken = self.class1.host_data(self._input)
                 del self._input[:n_taken]
                 if n_taken == 0 and self._host_mode() is HostMode.DATA:
                     return
@@ -306,12 +306,12 @@ class Engine:
             return False
         self._pending.clear()
         self._abort_unsaid = byte & 0x7F in b"Aa"
-        if self._calls.awaits_call:
-            result = self._calls.command(AbortCommand())
+        if self.calls.awaits_call:
+            result = self.calls.command(AbortCommand())
             if result is not None:
                 self._say(result)
         else:
-            self._class1.event(Abort())
+            self.class1.event(Abort())
         return self._abort_unsaid
 
     def _forget_host(self) -> None:
@@ -356,11 +356,11 @@ class Engine:
 
     def _say(self, result: Result) -> None:
         self._n_errors += result is Result.ERROR
-        self._calls.noticed(result)
+        self.calls.noticed(result)
         if not self._abort_unsaid:
             self._out.result(result)
 
     def _dtmf(self, event: events.DtmfReceived) -> None:
         """A digit is shown in command state only, never amid data."""
-        if self._calls.is_up and self._class1.state is State.COMMAND:
+        if self.calls.is_up and self.class1.state is State.COMMAND:
             self._out.text(f"DTMF={sanitise(event.digit)[:1]}")

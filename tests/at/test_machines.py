@@ -12,6 +12,7 @@ from cusemodem.at import Engine, actions, call_control, call_states, class1_stat
 from cusemodem.at import class1 as class1_module
 from cusemodem.at.call_states import CallState
 from cusemodem.at.class1_states import Abort, HostMode, State, Timeout
+from cusemodem.at.state_diagrams import engine_at
 
 MODEM_EVENTS: dict[type, object] = {
     events.FlagsDetected: events.FlagsDetected(),
@@ -99,43 +100,6 @@ EXPECTED: dict[State, dict[type, tuple[str, State]]] = {
 }
 
 
-def at_state(state: State) -> Engine:
-    """An engine on a call, in class 1, brought to `state` by commands and events only."""
-    engine = Engine()
-    engine.host_bytes(b"ATE0+FCLASS=1;D1;\r")
-    engine.event(events.CallAnswered())
-    frame = b"\xff\x03\x40data\x10\x03"
-    final = b"\xff\x13\x40data\x10\x03"
-    roads: dict[State, list[object]] = {
-        State.COMMAND: [],
-        State.ANSWER_TONE: [b"ATA\r"],
-        State.SEND_SILENCE: [b"AT+FTS=200\r"],
-        State.AWAIT_SILENCE: [b"AT+FRS=200\r"],
-        State.HDLC_SEND: [b"AT+FTH=3\r"],
-        State.HDLC_SENDING: [b"AT+FTH=3\r", frame],
-        State.HDLC_ENDING: [b"AT+FTH=3\r", final],
-        State.FAST_SEND: [b"AT+FTM=96\r"],
-        State.FAST_DRAIN: [b"AT+FTM=96\r", frame],
-        State.FAST_ENDING: [b"AT+FTM=96\r", b"\x10\x03"],
-        State.HDLC_AWAIT: [b"AT+FRH=3\r"],
-        State.HDLC_RECEIVE: [b"AT+FRH=3\r", events.FlagsDetected()],
-        State.HDLC_HELD: [b"AT+FRH=3\r", events.FrameReceived(final[:-2], True)],
-        State.FAST_AWAIT: [b"AT+FRM=96\r"],
-        State.FAST_RECEIVE: [b"AT+FRM=96\r", events.Trained()],
-        State.FAST_GAP: [b"AT+FCL=5;+FRM=96\r", events.Trained(), events.CarrierLost(False)],
-        State.DISCARD: [b"AT+FTM=96\r", events.CallEnded()],
-    }
-    for way in roads[state]:
-        if isinstance(way, bytes):
-            engine.host_bytes(way)
-        else:
-            engine.event(way)  # type: ignore[arg-type]
-    assert engine._class1.state is state
-    engine.take_output()
-    engine.take_actions()
-    return engine
-
-
 def said(engine: Engine) -> str:
     """What was said, result codes without their frames."""
     text = engine.take_output().decode("latin-1").replace("\r\n\r\n", " ").replace("\r\n", " ")
@@ -150,26 +114,26 @@ def said(engine: Engine) -> str:
 @pytest.mark.parametrize("event", MODEM_EVENTS, ids=lambda event: event.__name__)
 def test_class1_product(state: State, event: type) -> None:
     """Every cell: what the host hears and where the machine goes."""
-    engine = at_state(state)
+    engine = engine_at(state)
     if event is events.CallEnded:
         engine.event(events.CallEnded())
     else:
-        engine._class1.event(MODEM_EVENTS[event])  # type: ignore[arg-type]
+        engine.class1.event(MODEM_EVENTS[event])  # type: ignore[arg-type]
     text, new_state = EXPECTED[state].get(event, ("", state))
     assert said(engine) == text
-    assert engine._class1.state is new_state
+    assert engine.class1.state is new_state
 
 
 @pytest.mark.parametrize("state", State, ids=lambda state: state.name)
 def test_lost_fast_carrier_matters_only_to_a_fast_receiver(state: State) -> None:
-    engine = at_state(state)
+    engine = engine_at(state)
     engine.event(events.CarrierLost(False))
     if state is State.FAST_RECEIVE:
         assert said(engine) == f"{END} {NC}"
         assert engine.take_actions() == [actions.ReceiveV21()]
     else:
         assert said(engine) == ""
-        assert engine._class1.state is state
+        assert engine.class1.state is state
 
 
 def test_tables_name_every_state_and_only_known_events() -> None:
@@ -295,34 +259,11 @@ CALL_EXPECTED: dict[CallState, dict[type, tuple[str, CallState]]] = {
 }
 
 
-def at_call_state(state: CallState) -> Engine:
-    engine = Engine()
-    engine.host_bytes(b"ATE0+FCLASS=1\r")
-    roads: dict[CallState, list[object]] = {
-        C.ON_HOOK: [],
-        C.OFF_HOOK: [b"ATH1\r"],
-        C.RINGING: [events.IncomingCall()],
-        C.DIAL_PAUSE: [b"ATX3D1\r"],
-        C.DIALLING: [b"ATD1\r"],
-        C.ANSWERING: [events.IncomingCall(), b"ATA\r"],
-        C.HANDSHAKE: [b"ATD1\r", events.CallAnswered()],
-        C.CONNECTED: [b"ATD1;\r", events.CallAnswered()],
-    }
-    for way in roads[state]:
-        if isinstance(way, bytes):
-            engine.host_bytes(way)
-        else:
-            engine.event(way)  # type: ignore[arg-type]
-    assert engine._calls.state is state
-    engine.take_output()
-    return engine
-
-
 @pytest.mark.parametrize("state", CallState, ids=lambda state: state.name)
 @pytest.mark.parametrize("event", CALL_INPUTS, ids=lambda event: event.__name__)
 def test_call_product(state: CallState, event: type) -> None:
     """Every cell: what the host hears and where the call goes."""
-    engine = at_call_state(state)
+    engine = engine_at(state)
     happened = CALL_INPUTS[event]
     ignored = engine.statistics().calls.events_ignored
     if isinstance(happened, bytes):
@@ -330,12 +271,12 @@ def test_call_product(state: CallState, event: type) -> None:
     elif event is call_states.ReleaseCommand:
         engine.dtr_dropped()
     elif event is call_states.Expired:
-        engine._calls.event(call_states.Expired())
+        engine.calls.event(call_states.Expired())
     else:
         engine.event(happened)  # type: ignore[arg-type]
     text, new_state = CALL_EXPECTED[state].get(event, ("", state))
     assert said(engine) == text
-    assert engine._calls.state is new_state
+    assert engine.calls.state is new_state
     if event not in CALL_EXPECTED[state] and not isinstance(happened, bytes | None):
         assert engine.statistics().calls.events_ignored == ignored + 1
 
