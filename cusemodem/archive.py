@@ -58,7 +58,11 @@ class Archive:
 
     def keep(self, report: CallReport) -> None:
         """Put a call's report into the history; while that is impossible, with the next one."""
-        self._background.submit(partial(self._add, report.as_dict()))
+        self.keep_dict(report.as_dict())
+
+    def keep_dict(self, report: dict[str, Any]) -> None:
+        """The same, of a report in its plain form."""
+        self._background.submit(partial(self._add, report))
 
     def close(self) -> None:
         """The last try for reports that are still waiting."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import grp
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from cusemodem.config import (
@@ -53,6 +53,13 @@ class ServiceConfig:
     control: Path = Path("/run/cusemodem-service/control")
     control_group: str = ""
     pid_file: Path = Path("/run/cusemodem.pid")
+
+    def changed_keys(self, other: ServiceConfig) -> list[str]:
+        """The keys in which another configuration differs."""
+        names = (
+            field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)
+        )
+        return sorted(name.removesuffix("_bytes") for name in names)
 
     @property
     def state_directory(self) -> Path:

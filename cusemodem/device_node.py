@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -54,9 +56,10 @@ async def open_device(
                 config.device_path,
             )
     if adapter == "pty":
-        async with open_pty(str(config.device_path), port, on_activity) as pty:
-            _set_owner_and_mode(config, Path(pty.path))
-            yield pty
+        with _claimed(config.device_path):
+            async with open_pty(str(config.device_path), port, on_activity) as pty:
+                _set_owner_and_mode(config, Path(pty.path))
+                yield pty
         return
     async with AsyncExitStack() as stack:
         cuse = await _enter_cuse(stack, config, port, on_activity, store)
@@ -93,6 +96,21 @@ def _kernel_has_cuse() -> bool:
     except OSError as error:
         return error.errno not in (errno.ENOENT, errno.ENODEV, errno.ENXIO)
     return True
+
+
+@contextmanager
+def _claimed(path: Path) -> Iterator[None]:
+    """Keep the link of a pty from another cusemodem, which would otherwise take it over in silence. What
+    says so is an abstract socket, which a killed process leaves nothing of."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as claim:
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()
+        try:
+            claim.bind(f"\0cusemodem-device-{digest}")
+        except OSError:
+            raise DeviceError(
+                f"{path} is the device of another cusemodem that runs; end it, or choose another `device`"
+            ) from None
+        yield
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class History:
         self._max_calls = max_calls
 
     def add(self, report: Mapping[str, Any], ended: float | None = None, *, expire: bool = True) -> None:
-        """Keep one call's report and, with `expire`, let the oldest go. Raises OSError when it cannot be written."""
+        """Keep one call's report and, with `expire`, let the oldest go. Raises OSError if it cannot."""
         now = time.time() if ended is None else ended
         row = (now, report["line"], report["outgoing"], report["number"], report["duration_s"])
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,6 +85,8 @@ class History:
                     (line, since, n),
                 ).fetchall()
         except sqlite3.Error as error:
+            if "no such table" in str(error):  # made on a full disk
+                raise HistoryError(f"{self.path}: no call has been recorded there yet") from error
             raise HistoryError(f"{self.path}: {error}; move it away to begin a new one") from error
         return [json.loads(row[0]) for row in reversed(rows)]
 

@@ -65,6 +65,18 @@ class FileSink:
         except OSError as error:
             self._keep(name, data, error)
             _say(text)
+        else:
+            self._catch_up_all()
+
+    def close(self) -> None:
+        """The last try for what is waiting."""
+        self._catch_up_all()
+        self.reopen()
+
+    def _catch_up_all(self) -> None:
+        for name, waiting in list(self._waiting.items()):
+            with suppress(OSError):
+                self._catch_up(name, waiting)
 
     def _append(self, name: str, data: bytes) -> None:
         """Write all of it; on an error nothing, or a part whose rest is put in `_waiting`."""

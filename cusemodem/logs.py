@@ -34,6 +34,9 @@ class Sink(Protocol):
     def reopen(self) -> None:
         """Begin new files, the old ones having been moved away."""
 
+    def close(self) -> None:
+        """Nothing more comes."""
+
 
 class StreamSink:
     """Informational lines to stdout, warnings and errors to stderr, as the original has it."""
@@ -46,6 +49,9 @@ class StreamSink:
             return
 
     def reopen(self) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
         """Nothing to do."""
 
 

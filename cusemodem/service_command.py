@@ -86,6 +86,8 @@ def _serve(directory: Path, configuration: Configuration, ready_fd: int | None, 
             return Supervisor(directory, configuration, serve, sink.reopen, on_ready).run()
     except ControlError as error:
         raise ServiceError(str(error)) from error
+    finally:
+        sink.close()
 
 
 @contextmanager

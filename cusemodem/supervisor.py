@@ -20,6 +20,8 @@ from cusemodem.config import ConfigError
 from cusemodem.config_service import Configuration, load_directory
 from cusemodem.control_server import ControlServer
 from cusemodem.line_placement import Placement
+from cusemodem.paths import keeper_path
+from cusemodem.port_keeping import PortKeeping
 from cusemodem.service_status import sentence, service_status
 from cusemodem.systemd_notices import Notices
 from cusemodem.worker_children import Child, Children, Serve
@@ -30,11 +32,15 @@ STOP_TIMEOUT_S = 6.0
 NOTICE_RETRY_S = 0.5
 """How soon a notice that systemd had no room for is tried again."""
 
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+_SIGNALS = (*_ENDING, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+
 _log = logging.getLogger("cusemodem.service")
 
 
 class Supervisor:
-    """Runs the service of `directory` until SIGTERM or SIGINT. `serve` is called in each forked child."""
+    """Runs the service of `directory` until SIGTERM or SIGINT; SIGUSR2 ends it too, but leaves the ports to a
+    successor. `serve` is called in each forked child."""
 
     def __init__(
         self,
@@ -49,7 +55,8 @@ class Supervisor:
         self._reopen_logs = reopen_logs
         self._on_ready = on_ready
         self._selector = selectors.DefaultSelector()
-        self._children = Children(serve, self._selector, self._hear)
+        self._keeping = PortKeeping(keeper_path(configuration.service.control), self._selector)
+        self._children = Children(serve, self._selector, self._hear, self._keeping.forget)
         self._placement = Placement(self._children)
         self._notices = Notices()
         self._watchdog_s = _watchdog_s()
@@ -70,7 +77,7 @@ class Supervisor:
         control.status = self.status
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD):
+        for number in _SIGNALS:
             signal.signal(number, lambda number, _frame: self._signals.append(number))
         self._selector.register(wake_read, selectors.EVENT_READ, lambda _events: os.read(wake_read, 4096))
         try:
@@ -91,8 +98,9 @@ class Supervisor:
     def _timeout_s(self) -> float:
         now = time.monotonic()
         due = [now + 60.0]
-        if (restart_at := self._children.next_restart()) is not None:
-            due.append(restart_at)
+        for timer in (self._children.next_restart(), self._keeping.next_timer()):
+            if timer is not None:
+                due.append(timer)
         if self._watchdog_s:
             due.append(self._watchdog_at)
         if self._notices.waiting:
@@ -102,8 +110,8 @@ class Supervisor:
         return max(0.0, min(due) - now)
 
     def _on_signal(self, number: int) -> None:
-        if number in (signal.SIGTERM, signal.SIGINT):
-            self._stop(signal.Signals(number).name)
+        if number in _ENDING:
+            self._stop(signal.Signals(number).name, keep=number == signal.SIGUSR2)
         elif number == signal.SIGHUP:
             self.reload()
         elif number == signal.SIGUSR1:
@@ -117,6 +125,7 @@ class Supervisor:
         now = time.monotonic()
         self._notices.flush()
         self._children.restart_due()
+        self._keeping.expire()
         if self._stopping_since is not None and now >= self._stopping_since + STOP_TIMEOUT_S:
             self._children.kill_all()
             self._stopping_since = now
@@ -130,14 +139,14 @@ class Supervisor:
             self._on_ready()
         self._tell_status()
 
-    def _stop(self, why: str) -> None:
+    def _stop(self, why: str, *, keep: bool) -> None:
         if self._stopping_since is not None:
             return
         _log.info("ending on %s", why)
         self._notices.tell("STOPPING=1")
         self._stopping_since = time.monotonic()
         self._children.ending = True
-        self._children.order_all("stop")
+        self._children.order_all("stop", keep or self._keeping.outlives_stop)
 
     def _hear(self, _child: Child, news: tuple[Any, ...]) -> None:
         """What a worker tells."""
@@ -165,8 +174,10 @@ class Supervisor:
         self._notices.tell("READY=1")
 
     def _apply(self, fresh: Configuration) -> None:
-        if fresh.service != self._configuration.service:
-            _log.warning("[service] has changed: that takes effect at the next start")
+        changed = fresh.service.changed_keys(self._configuration.service)
+        if changed:
+            effect = "take effect" if len(changed) > 1 else "takes effect"
+            _log.warning("[service]: %s: %s at the next start of the service", ", ".join(changed), effect)
         changes = self._placement.apply(fresh.served)
         self._configuration = Configuration(self._configuration.service, fresh.modems)
         _log.info("reloaded: %s", changes)

@@ -45,6 +45,8 @@ class Child:
     retry_s: float = FIRST_RETRY_S
     restart_at: float | None = None
     n_restarts: int = 0
+    unkept: list[dict[str, Any]] = field(default_factory=list)
+    """Reports of calls that died with the process, for its successor to keep."""
 
     def order(self, *order: object) -> None:
         """Send an order, see `worker_process`."""
@@ -60,15 +62,18 @@ class Child:
 
 
 class Children(list[Child]):
-    """All worker processes. `serve` is called in each forked one; `on_news` takes what a worker tells."""
+    """All worker processes. `serve` is called in each forked one; `on_news` takes what a worker tells;
+    `on_fork` is called in the child, to let go of what is the supervisor's."""
 
     def __init__(
         self,
         serve: Serve,
         selector: selectors.BaseSelector,
         on_news: Callable[[Child, tuple[Any, ...]], None],
+        on_fork: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
+        self._on_fork = on_fork
         self._serve = serve
         self._selector = selector
         self._on_news = on_news
@@ -88,12 +93,16 @@ class Children(list[Child]):
         self._selector.register(ours, selectors.EVENT_READ, lambda _events: self._hear(child))
         if child not in self:
             self.append(child)
+        for report in child.unkept:
+            child.order("keep", report)
+        child.unkept = []
 
     def _become_worker(self, child: Child, ours: Connection, theirs: Connection) -> NoReturn:
         """In the child: forget all that is the supervisor's, serve, and never return."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
+            self._on_fork()
             for key in list(self._selector.get_map().values()):
                 if not isinstance(key.fileobj, Connection):
                     os.close(key.fd)
@@ -168,7 +177,7 @@ class Children(list[Child]):
 
     def _bury(self, child: Child, status: int) -> None:
         self._hear(child)
-        child.pid, child.status = 0, {}
+        lines, child.pid, child.status = child.status.get("lines", ()), 0, {}
         now = time.monotonic()
         if self.ending:
             return
@@ -182,4 +191,15 @@ class Children(list[Child]):
         child.restart_at = now + child.retry_s
         names = " ".join(child.configs)
         _log.error("worker %s (%s); started again in %.0f s", why, names, child.retry_s)
+        for line in lines:
+            if line["call"]:
+                report = _lost_call(line["call"], why)
+                _log.error("call report: %s", report["summary"], extra={"line": line["name"], "call": report})
+                child.unkept.append(report)
         child.retry_s = min(2 * child.retry_s, LONGEST_RETRY_S)
+
+
+def _lost_call(call: dict[str, Any], why: str) -> dict[str, Any]:
+    """The report of a call that died with its process, as far as the last status knew it."""
+    by = f"its process, which {why}"
+    return call | {"ended_by": by, "summary": f"{call['summary'].removesuffix('; ended')}; ended by {by}"}

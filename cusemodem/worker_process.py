@@ -1,7 +1,8 @@
 """A worker process: the lines it was given, and a pipe to the supervisor for orders and news.
 
 Orders (tuples, the first item says which): ("serve", config) for a new or a changed line, ("retire", name),
-("reopen",), ("stop",). News: ("status", dict), ("started",), ("report", line, dict).
+("keep", report) for a call of a predecessor's, ("reopen",), ("stop", whether a successor will go on).
+News: ("status", dict), ("started",), ("report", line, dict).
 Everything on the pipe is between a process and its own child.
 """
 
@@ -20,6 +21,8 @@ from cusemodem.archive import Archive
 from cusemodem.background import Background
 from cusemodem.config import ModemConfig
 from cusemodem.config_service import ServiceConfig
+from cusemodem.cuse.store import KeeperStore
+from cusemodem.paths import keeper_path
 from cusemodem.recording_store import Limits
 from cusemodem.report import CallReport
 from cusemodem.served_line import Hooks, Served
@@ -49,6 +52,7 @@ def main(configs: list[ModemConfig], service: ServiceConfig, pipe: Connection, s
         trio.run(_Process(configs, service, pipe, background, sink).run)
     finally:
         background.close()
+        sink.close()
     return 0
 
 
@@ -70,7 +74,8 @@ class _Process:
         hooks = Hooks(
             on_ready=self._ready, on_report=self._report, new_tap=self._archive.new_tap, state=state
         )
-        self._worker = Worker(configs, hooks, len(configs) + SPARE_LINES)
+        store = KeeperStore(keeper_path(service.control))
+        self._worker = Worker(configs, hooks, len(configs) + SPARE_LINES, store)
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -125,13 +130,13 @@ class _Process:
                 order = self._pipe.recv()
             except (EOFError, OSError):
                 _log.error("the supervisor is gone: ending")
-                order = ("stop",)
+                order = ("stop", True)
             if order[0] == "stop":
-                self._worker.stop()
+                self._worker.stop(keep=order[1])
                 return
             self._do(*order)
 
-    def _do(self, what: str, detail: ModemConfig | str = "") -> None:
+    def _do(self, what: str, detail: ModemConfig | dict[str, Any] | str = "") -> None:
         worker = self._worker
         if isinstance(detail, ModemConfig):
             if detail.name in worker.served:
@@ -140,6 +145,8 @@ class _Process:
                 worker.add(detail)
             else:
                 _log.error("no room for another line in this process", extra={"line": detail.name})
+        elif isinstance(detail, dict):
+            self._archive.keep_dict(detail)
         elif what == "retire" and detail in worker.served:
             worker.retire(detail)
         elif what == "reopen":
