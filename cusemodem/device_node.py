@@ -18,6 +18,7 @@ from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.port import Port
 from cusemodem.cuse.pty import open_pty
 from cusemodem.cuse.store import Store, StoreError
+from cusemodem.node_owner import set_owner_and_mode
 
 CUSE_PATH = Path("/dev/cuse")
 
@@ -66,7 +67,7 @@ async def open_device(
         if Path(cuse.path) != config.device_path:
             stack.enter_context(_link(config.device_path, cuse))
         if not cuse.resumed:
-            _set_owner_and_mode(config, Path(cuse.path))
+            await set_owner_and_mode(config, Path(cuse.path))
         yield cuse
 
 
@@ -116,6 +117,8 @@ def _claimed(path: Path) -> Iterator[None]:
 @contextmanager
 def _link(path: Path, device: CuseDevice) -> Iterator[None]:
     """A symbolic link to the node for as long as it lives, where the configuration wants one."""
+    if path.is_symlink() and path.exists() and path.resolve() != Path(device.path):
+        raise DeviceError(f"{path} is a link to {path.readlink()}: remove it, or choose another `device`")
     try:
         if path.is_symlink():
             path.unlink()

@@ -22,11 +22,11 @@ def keeper_path(control: Path) -> Path:
 
 
 def runtime_directory() -> Path:
-    """For sockets: RUNTIME_DIRECTORY, /run/cusemodem, or a plain user's own."""
+    """For sockets: RUNTIME_DIRECTORY, /run/cusemodem-service, or a plain user's own."""
     given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     if given:
         return Path(given)
     if os.geteuid() == 0:
-        return Path("/run/cusemodem")
+        return Path("/run/cusemodem-service")
     own = os.environ.get("XDG_RUNTIME_DIR")
     return Path(own) / "cusemodem" if own else state_directory()
