@@ -112,6 +112,8 @@ class ModemConfig:
     challenge_calls: bool = False
     allow_plaintext: bool = False
     trunk: bool = False
+    reliable_voice: bool = True
+    """Audio that the network loses is sent again."""
     keep_alive_s: int | None = None
     """POKE interval; 0: never; None: where a NAT is noticed."""
     accept_from: tuple[str, ...] = ()

@@ -32,6 +32,7 @@ def peer_config(config: ModemConfig, addresses: tuple[iax.Address, ...]) -> iax.
         challenge_calls=config.challenge_calls or bool(config.server_key),
         allow_plaintext=config.allow_plaintext,
         trunk=config.trunk,
+        reliable_voice=config.reliable_voice and not config.trunk,
         keep_alive_s=config.keep_alive_s,
         accept_from=config.accept_from,
     )

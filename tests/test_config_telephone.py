@@ -58,7 +58,13 @@ def test_backup_servers(tmp_path: Path) -> None:
 
 def test_by_default_nothing_is_encrypted_trunked_or_challenged(tmp_path: Path) -> None:
     found = peer(tmp_path)
-    assert found == PeerConfig(HERE, "fax", "s", 300, alternatives=(THERE,))
+    assert found == PeerConfig(HERE, "fax", "s", 300, alternatives=(THERE,), reliable_voice=True)
+
+
+def test_lost_audio_is_sent_again_unless_it_goes_in_trunk_frames(tmp_path: Path) -> None:
+    assert peer(tmp_path).reliable_voice
+    assert not peer(tmp_path, "reliable_voice = no").reliable_voice
+    assert not peer(tmp_path, "trunk = yes").reliable_voice
 
 
 def test_codecs_are_those_and_no_others(tmp_path: Path) -> None:

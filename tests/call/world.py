@@ -53,10 +53,12 @@ class World:
         seed: int = 1,
         delay_s: Callable[[random.Random], float | None] = lambda _rng: 0.002,
         formats: tuple[iax.Format, ...] = (iax.Format.ULAW,),
+        reliable_voice: bool = False,
     ) -> None:
         self.now = 1000.0
         self._rng = random.Random(seed)
         self._delay_s = delay_s
+        self._reliable_voice = reliable_voice
         self._order = itertools.count()
         self.recent: collections.deque[bytes] = collections.deque(maxlen=200)
         "the last datagrams sent, for tests that mangle them"
@@ -70,7 +72,9 @@ class World:
         endpoint = iax.Endpoint(random.Random(self._rng.random()), accept_from=[EXCHANGE[0]])
         lines = Lines(endpoint, 1)
         port = Port()
-        config = iax.PeerConfig(EXCHANGE, account.name, account.secret, 60)
+        config = iax.PeerConfig(
+            EXCHANGE, account.name, account.secret, 60, reliable_voice=self._reliable_voice
+        )
         line = lines.add(
             account.name,
             port,
