@@ -243,11 +243,11 @@ class CallControl:
         self._class1.reset()
         self._enter(CallState.RINGING)
         self.ringer.begin(event.caller)
-        self._ring()
+        self._ring(block_left=True)
 
-    def _ring(self) -> None:
+    def _ring(self, *, block_left: bool = False) -> None:
         """RING now or when the command line being typed has ended; S0 answers."""
-        if not self.ringer.ring(line_in_progress=self.line_in_progress):
+        if not self.ringer.ring(line_in_progress=self.line_in_progress, block_left=block_left):
             return
         wanted = self._settings.registers[0]
         if 0 < wanted <= self.ringer.n_rings and self._settings.is_fax_class_1 and self._may_answer:

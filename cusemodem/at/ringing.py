@@ -57,14 +57,17 @@ class Ringer:
             self._left -= BLOCK
             self._due = self._due or self._left <= 0
 
-    def ring(self, *, line_in_progress: bool) -> bool:
-        """RING if it is due, but after the command line being typed; True when it was said."""
+    def ring(self, *, line_in_progress: bool, block_left: bool = False) -> bool:
+        """RING if it is due, but after the command line being typed; True when it was said.
+
+        `block_left`: an event of this block made it due, the block's own tick is still to come.
+        """
         if not self._due:
             return False
         self._overdue += BLOCK
         if line_in_progress and self._overdue <= RING_PATIENCE:
             return False
-        self._due, self._overdue, self._left = False, 0, RING_PERIOD
+        self._due, self._overdue, self._left = False, 0, RING_PERIOD + BLOCK * block_left
         if self._settings.number("+VCID") and not self._shown_caller:
             self.show_caller()
         self.n_rings = min(self.n_rings + 1, _MOST_RINGS)

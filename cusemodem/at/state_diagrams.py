@@ -155,7 +155,7 @@ def _pull(engine: Engine) -> None:
 
 
 def _let_pass(engine: Engine, seconds: int) -> None:
-    for _ in range(50 * seconds):
+    for _ in range(50 * seconds + 1):
         engine.tick(0)
 
 

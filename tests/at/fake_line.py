@@ -45,6 +45,9 @@ class FakeLine:
         """Events of the line; what the engine says to them at once."""
         before = len(self.seen)
         for event in happened:
+            if isinstance(event, events.IncomingCall):
+                self.block(event)  # RING counts from the block in which the call came
+                continue
             self.engine.event(event)
             self._perform()
         return bytes(self.seen[before:])
@@ -67,15 +70,15 @@ class FakeLine:
 
     # ------------------------------------------------------------------ one block
 
-    def block(self) -> None:
-        """20 ms: the transmitter works, its events and the tick reach the engine."""
+    def block(self, *happened: events.Event) -> None:
+        """20 ms: the transmitter works, its events, the far end's and the tick reach the engine."""
         self.n_blocks += 1
         if self._transmitting:
             self.sent += self.engine.pull_data(self.read_rate)
             self._perform()
         due = [event for at, event in self._jobs if at <= self.n_blocks and event is not None]
         self._jobs = [(at, event) for at, event in self._jobs if at > self.n_blocks]
-        for event in due:
+        for event in (*due, *happened):
             self.engine.event(event)
             self._perform()
         self.engine.tick(self.silence_samples)
