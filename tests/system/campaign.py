@@ -1,17 +1,20 @@
 """The fax campaign: HylaFAX in Class 1 and 1.0 and efax send and receive three pages through Asterisk.
 
 usage: python -m tests.system.campaign --directory DIR [--runs 20] [--programs hylafax-1,hylafax-1.0,efax-1]
-           [--lanes 3] [--minutes M] [--only TEXT] [--table]
+           [--adapter cuse|pty] [--far asterisk|iaxmodem] [--lanes 2] [--minutes M] [--only TEXT] [--table]
 
-Every coding and every rate in turn, on the CUSE devices of one service in a guest of uml-run, LANES calls at
-once. What has been done in DIR is not done again; a call that failed stays failed. Ends after M minutes at
-the latest. Prints the table, and exits with 0 when every call was made and every page was equal.
---table: print it only. --only: the cases whose name has TEXT.
+Every coding and every rate in turn, LANES calls at once: on the CUSE devices of one service in a guest of
+uml-run, or on its pseudo-terminals in namespaces of this machine (root's), which bear more calls. What has
+been done in DIR is not done again; a call that failed stays failed. Ends after M minutes at the latest.
+Prints the table, and exits with 0 when every call was made and every page was equal.
+--far iaxmodem: the other end is efax on an iaxmodem. --table: print it only. --only: the cases whose name
+has TEXT.
 """
 
 import argparse
 import json
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -21,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.bed.guest import Guest
+from tests.bed.guest import BED, REPOSITORY, Guest
 from tests.system.campaign_cases import Case, End, Row, plan
 
 GUEST_MINUTES = 25
@@ -35,7 +38,9 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--programs", default="hylafax-1,hylafax-1.0,efax-1")
-    parser.add_argument("--lanes", type=int, default=3)
+    parser.add_argument("--far", choices=("asterisk", "iaxmodem"), default="asterisk")
+    parser.add_argument("--adapter", choices=("cuse", "pty"), default="cuse")
+    parser.add_argument("--lanes", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--only", default="")
     parser.add_argument("--table", action="store_true")
@@ -43,32 +48,38 @@ def main() -> int:
     directory: Path = options.directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     programs = [End(*name.split("-")) for name in options.programs.split(",")]
-    cases = [case for case in plan(programs, options.runs) if options.only in case.name]
+    planned = plan(programs, options.runs, iaxmodem=options.far == "iaxmodem")
+    cases = [case for case in planned if options.only in case.name]
     ends = time.time() + 60 * options.minutes
     with load_average_written(directory / "load.jsonl"):
         while not options.table and (left := to_do(cases, results(directory))) and time.time() < ends:
             before = len(left)
-            run_guest(directory, left, until=min(ends, time.time() + 60 * GUEST_MINUTES), lanes=options.lanes)
+            until = min(ends, time.time() + 60 * GUEST_MINUTES)
+            run_cases(directory, left, until=until, lanes=options.lanes, adapter=options.adapter)
             if len(to_do(cases, results(directory))) == before:
-                print("the guest made no call", file=sys.stderr)
+                print(f"no call was made; see {directory}/guest.log", file=sys.stderr)
                 break
     print(table(results(directory), loads(directory / "load.jsonl")))
     done = results(directory)
     return 0 if not to_do(cases, done) and all(result["ok"] for result in done) else 1
 
 
-def run_guest(directory: Path, cases: Sequence[Case], *, until: float, lanes: int) -> None:
-    """One guest, which takes the cases in order and begins no call after `until`."""
+def run_cases(directory: Path, cases: Sequence[Case], *, until: float, lanes: int, adapter: str) -> None:
+    """One guest, or namespaces; takes the cases in order and begins no call after `until`."""
     (directory / "cases.json").write_text(json.dumps([case.as_json() for case in cases]))
     command = [sys.executable, "-m", "tests.system.campaign_guest", "--directory", str(directory)]
-    done = Guest(memory="4G")(
-        [*command, "--until", str(until), "--lanes", str(lanes)],
-        timeout_s=int(until - time.time()) + 400,
-        share=[directory],
-        real_time=True,
-    )
+    command += ["--until", str(until), "--lanes", str(lanes), "--adapter", adapter]
+    timeout_s = int(until - time.time()) + 400
+    if adapter == "cuse":
+        command = Guest(memory="4G").command(command, timeout_s=timeout_s, share=[directory], real_time=True)
+    else:
+        options = ["--timeout", str(timeout_s), "--share", str(directory)]
+        command = [str(BED / "namespace-run"), *options, "--", *command]
     with (directory / "guest.log").open("a") as log:
-        log.write(f"{done.stdout}{done.stderr}exit status {done.returncode}\n")
+        done = subprocess.run(
+            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
+        )
+        log.write(f"exit status {done.returncode}\n")
 
 
 def results(directory: Path) -> list[dict[str, Any]]:

@@ -22,6 +22,8 @@ class Rate(NamedTuple):
     """T.31 modulation codes, long and short training."""
     efax: int | None
     """Efax's figure; None: it does not use this modulation at this rate."""
+    hylafax: bool
+    """Whether HylaFAX begins with it: at 9600 and 7200 it takes V.29 when the far end has that, too."""
     res_fax: str
     """The bed's figure for modulations of which this is the fastest rate; empty: there is none."""
     rows: int
@@ -29,25 +31,27 @@ class Rate(NamedTuple):
 
 
 RATES = {
-    "V.27ter 2400": Rate("24", 0, "", 250),
-    "V.27ter 4800": Rate("48", 1, "1", 500),
-    "V.29 7200": Rate("72", 2, "", 750),
-    "V.29 9600": Rate("96", 3, "4", 0),
-    "V.17 7200": Rate("73,74", None, "", 750),
-    "V.17 9600": Rate("97,98", None, "", 0),
-    "V.17 12000": Rate("121,122", 4, "", 0),
-    "V.17 14400": Rate("145,146", 5, "5", 0),
+    "V.27ter 2400": Rate("24", 0, True, "", 250),
+    "V.27ter 4800": Rate("48", 1, True, "1", 500),
+    "V.29 7200": Rate("72", 2, True, "", 750),
+    "V.29 9600": Rate("96", 3, True, "4", 0),
+    "V.17 7200": Rate("73,74", None, False, "", 750),
+    "V.17 9600": Rate("97,98", None, False, "", 0),
+    "V.17 12000": Rate("121,122", 4, True, "", 0),
+    "V.17 14400": Rate("145,146", 5, True, "5", 0),
 }
 
 
 class End(NamedTuple):
-    """A program (hylafax, efax, asterisk) and its fax class; Asterisk has none."""
+    """A program (hylafax, efax; asterisk; iaxmodem: efax on one) and its fax class; Asterisk has none."""
 
     program: str
     fax_class: str = "1"
 
 
 ASTERISK = End("asterisk", "")
+IAXMODEM = End("iaxmodem")
+NOT_OURS = (ASTERISK, IAXMODEM)
 
 
 class Row(NamedTuple):
@@ -58,6 +62,8 @@ class Row(NamedTuple):
     coding: str
     rate: str
     direction: str
+    far: str
+    """The program at the other end."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,12 @@ class Case:
 
     def rows(self) -> list[Row]:
         """What the call says something about."""
-        ends = ((self.sender, "send"), (self.receiver, "receive"))
-        return [Row(*end, self.coding, self.rate, direction) for end, direction in ends if end != ASTERISK]
+        ends = ((self.sender, "send", self.receiver), (self.receiver, "receive", self.sender))
+        return [
+            Row(*end, self.coding, self.rate, direction, far.program)
+            for end, direction, far in ends
+            if end not in NOT_OURS
+        ]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,9 +100,27 @@ class Case:
         return Case(**(values | ends))
 
 
-def one_pass(programs: Sequence[End], run: int = 1) -> list[Case]:
-    """Every rate and coding, sent and received by each of `programs` once or more; different ones in turn."""
-    lanes = [lane for end in programs for lane in (_to_asterisk(end), _from_asterisk(end), _between(end))]
+# A few minutes' worth for the test suite: each program and class both ways, each modulation, each coding.
+SHORT = (
+    Case(End("hylafax", "1"), ASTERISK, TWO_DIMENSIONAL, "V.17 14400"),
+    Case(ASTERISK, End("hylafax", "1.0"), ECM, "V.29 9600"),
+    Case(End("efax"), IAXMODEM, ONE_DIMENSIONAL, "V.29 7200"),
+    Case(IAXMODEM, End("efax"), ONE_DIMENSIONAL, "V.17 12000"),
+    Case(End("hylafax", "1.0"), End("hylafax", "1"), ONE_DIMENSIONAL, "V.17 12000"),
+    Case(End("hylafax", "1.0"), ASTERISK, ECM, "V.27ter 4800"),
+    Case(ASTERISK, End("hylafax", "1"), TWO_DIMENSIONAL, "V.17 14400"),
+)
+
+
+def one_pass(programs: Sequence[End], run: int = 1, *, iaxmodem: bool = False) -> list[Case]:
+    """Every rate and coding, sent and received by each of `programs` once or more; different ones in turn.
+
+    iaxmodem: to and from efax on an iaxmodem instead, in the coding and at the rates that efax has.
+    """
+    if iaxmodem:
+        lanes = [_with_iaxmodem(end) for end in programs]
+    else:
+        lanes = [lane for end in programs for lane in (_to_asterisk(end), _from_asterisk(end), _between(end))]
     mixed = chain.from_iterable(zip_longest(*lanes))
     return [
         Case(sender, receiver, coding, rate, run)
@@ -100,7 +128,7 @@ def one_pass(programs: Sequence[End], run: int = 1) -> list[Case]:
     ]
 
 
-def plan(programs: Sequence[End], n_runs: int) -> list[Case]:
+def plan(programs: Sequence[End], n_runs: int, *, iaxmodem: bool = False) -> list[Case]:
     """Calls until each of `programs` has sent and received `n_runs` times."""
     counted: Counter[tuple[str, str, str]] = Counter()
     cases: list[Case] = []
@@ -108,7 +136,7 @@ def plan(programs: Sequence[End], n_runs: int) -> list[Case]:
     run = 0
     while any(counted[what] < n_runs for what in wanted):
         run += 1
-        for case in one_pass(programs, run):
+        for case in one_pass(programs, run, iaxmodem=iaxmodem):
             does = [(row.program, row.fax_class, row.direction) for row in case.rows()]
             if any(counted[what] < n_runs for what in does):
                 cases.append(case)
@@ -124,7 +152,8 @@ def _codings(end: End) -> tuple[str, ...]:
 
 
 def _rates(end: End) -> Iterator[tuple[int, str]]:
-    names = [name for name, rate in RATES.items() if end.program != "efax" or rate.efax is not None]
+    efax = end.program == "efax"
+    names = [name for name, rate in RATES.items() if (rate.efax is not None if efax else rate.hylafax)]
     # Slow and fast ones in turn, so that what is done half is not one half of the rates.
     return enumerate(names[::2] + names[1::2])
 
@@ -159,6 +188,13 @@ def _between(end: End) -> Iterator[_Values]:
     for coding, rate in _grid(end):
         if not _res_fax_sends(end, coding, rate):
             yield _partner(end), end, coding, rate
+
+
+def _with_iaxmodem(end: End) -> Iterator[_Values]:
+    for name, rate in RATES.items():
+        if rate.efax is not None:
+            yield end, IAXMODEM, ONE_DIMENSIONAL, name
+            yield IAXMODEM, end, ONE_DIMENSIONAL, name
 
 
 def _partner(end: End) -> End:

@@ -1,30 +1,31 @@
-"""The campaign's part in the guest: one service with all modems, one Asterisk, several calls at once.
+"""The campaign's part in the guest: the calls, several at once.
 
-usage: python -m tests.system.campaign_guest --directory DIR --until SECONDS [--lanes N] [--adapter cuse]
+usage: python -m tests.system.campaign_guest --directory DIR [--until SECONDS] [--lanes N] [--short]
+           [--adapter cuse|pty]
 
 Takes the cases of DIR/cases.json one by one and writes a line of DIR/results.jsonl for each call; begins no
-call after SECONDS (of the epoch). A lane has four modems, two of HylaFAX and two of efax, and one call at a
-time. What there is to know about a call that failed is kept in DIR/failures.
+call after SECONDS (of the epoch). A lane has a modem of each kind that the cases need, and one call at a
+time. What there is to know about a call that failed is kept in DIR/failures. Exits with 0 when every case was
+tried and every page was equal.
+--short: a few cases with small pages instead, for the test suite.
 """
 
 import argparse
 import json
+import math
 import queue
+import re
 import shutil
-import subprocess
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bed.asterisk import HOST, Asterisk, AsteriskBed
 from tests.system.calls import Outcome, fax_call
-from tests.system.campaign_cases import ECM, ONE_DIMENSIONAL, RATES, Case, End
-from tests.system.documents import make_document
+from tests.system.campaign_cases import ECM, IAXMODEM, ONE_DIMENSIONAL, RATES, SHORT, TWO_DIMENSIONAL, Case
 from tests.system.ends import (
     AsteriskReceiver,
     AsteriskSender,
@@ -35,237 +36,147 @@ from tests.system.ends import (
     Receiver,
     Sender,
 )
-from tests.system.hylafax import HylaFax
+from tests.system.laboratory import Laboratory, Line
 from tests.system.modem import PAUSE_BETWEEN_CALLS_S
 
-PAGES = "text,halftone,text"
-ROWS = sorted({rate.rows for rate in RATES.values()})
-FIRST_ACCOUNT = 601
-MODEMS_A_LANE = (End("hylafax", "1"), End("hylafax", "1.0"), End("efax"), End("efax"))
+SHORT_ROWS = 300
+HYLAFAX_CODINGS = {ONE_DIMENSIONAL: "1-D MH", TWO_DIMENSIONAL: "2-D MR", ECM: "2-D MMR"}
+SENDFAX_CODINGS = {ONE_DIMENSIONAL: "-1", TWO_DIMENSIONAL: "-2", ECM: "-3"}
 
 
 @dataclass(frozen=True)
-class Line:
-    """A modem of the service, and the program that it is for."""
+class Mark:
+    """Where a modem's log and recordings stood before a call."""
 
-    number: int
-    end: End
-
-    @property
-    def device(self) -> Path:
-        return Path(f"/dev/ttyIAX{self.number}")
-
-    @property
-    def account(self) -> str:
-        return str(FIRST_ACCOUNT + self.number)
+    n_logged: int
+    recordings: set[Path]
 
 
-class Laboratory:
-    """All that the lanes share."""
+class CallSite:
+    """Makes the calls of one laboratory and writes down how they went. rows: of each page; 0: by rate."""
 
-    def __init__(self, directory: Path, n_lanes: int) -> None:
-        self.directory = directory
-        self.work = Path("/tmp/campaign")  # the guest's own, forgotten with it
-        self.work.mkdir()
-        self.documents = {
-            rows: make_document(self.work / f"doc-{k}.tif", pages=PAGES, lines=rows, seed=40 + k)
-            for k, rows in enumerate(ROWS)
+    def __init__(self, laboratory: Laboratory, rows: int = 0) -> None:
+        self._laboratory = laboratory
+        self._rows = rows
+        self._writing = threading.Lock()
+
+    def call(self, lane: list[Line], case: Case) -> bool:
+        """Make one call with the modems of a lane; True when all is well."""
+        sending = next((line for line in lane if line.end == case.sender), None)
+        receiving = next((line for line in lane if line.end == case.receiver and line is not sending), None)
+        ours = [line for line in (sending, receiving) if line and line.end != IAXMODEM]
+        marks = {
+            line: Mark(len(self._laboratory.log(line)), self._laboratory.recordings(line)) for line in ours
         }
-        self.lanes = [
-            [Line(len(MODEMS_A_LANE) * lane + k, end) for k, end in enumerate(MODEMS_A_LANE)]
-            for lane in range(n_lanes)
-        ]
-        self.lines = [line for lane in self.lanes for line in lane]
-        self.asterisk: Asterisk
-        self.hylafax: HylaFax
-        self._results = threading.Lock()
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """Asterisk, the service and HylaFAX, as long as it lasts."""
-        bed = AsteriskBed()
-        try:
-            self.asterisk = bed.start()
-            for document in self.documents.values():
-                shutil.copy(document, bed.rundir / "play" / document.name)
-            with self._service(), self._hylafax():
-                yield
-        finally:
-            self._keep(bed.rundir / "log", "asterisk")
-            bed.clean()
-
-    @contextmanager
-    def _service(self) -> Iterator[None]:
-        self._configure()
-        program = Path(sys.executable).parent / "cusemodem"
-        command = ["nice", "-n", "-10", str(program), "--config", str(self.work / "etc"), "-F"]
-        with (self.work / "service.out").open("wb") as output:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        try:
-            deadline = time.monotonic() + 120
-            while not all(line.device.exists() for line in self.lines):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    said = (self.work / "service.out").read_text(errors="replace")
-                    raise RuntimeError(f"the service did not start: {said[-2000:]}")
-                time.sleep(0.1)
-            for line in self.lines:
-                self.asterisk.wait_registered(line.account, timeout_s=60)
-            yield
-        finally:
-            process.terminate()
-            process.wait(20)
-            self._keep(self.work / "log", "modems")
-
-    def _configure(self) -> None:
-        modems = self.work / "etc" / "modems"
-        modems.mkdir(parents=True)
-        paths = {key: self.work / key for key in ("log", "state", "control", "pid_file")}
-        text = ["[service]", *(f"{key} = {path}" for key, path in paths.items()), "[defaults]"]
-        text += [f"server = {HOST}:{self.asterisk.iax_port}", "adapter = cuse", "refresh = 60", "port = any"]
-        text += ["owner = uucp:uucp", "mode = 660", "record = yes", ""]
-        (self.work / "etc" / "cusemodem.conf").write_text("\n".join(text))
-        for line in self.lines:
-            account = line.account
-            text = ["[modem]", f"peername = {account}", f"secret = secret{account}", f"cidnumber = {account}"]
-            (modems / line.device.name).write_text("\n".join([*text, ""]))
-
-    @contextmanager
-    def _hylafax(self) -> Iterator[None]:
-        classes = {line.device: line.end.fax_class for line in self.lines if line.end.program == "hylafax"}
-        logs = self.work / "hylafax"
-        logs.mkdir()
-        try:
-            with HylaFax(list(classes), logs, classes=classes) as self.hylafax:
-                yield
-        finally:
-            self._keep(logs, "hylafax")
-
-    def _keep(self, source: Path, name: str) -> None:
-        """Logs of this guest, of which only the last guest's are kept."""
-        shutil.copytree(source, self.directory / "last-guest" / name, dirs_exist_ok=True)
-
-    def call(self, lane: list[Line], case: Case) -> None:
-        """Make the call, note it, keep what failed."""
-        sending, receiving = _pick(lane, case)
-        used = [line for line in (sending, receiving) if line]
-        place = self.work / "calls" / case.name
-        logged = {line: len(self._log(line)) for line in used}
-        recordings = {line: set(self._recordings(line)) for line in used}
-        rows = RATES[case.rate].rows
+        place = self._laboratory.work / "calls" / case.name
+        rows = self._rows or RATES[case.rate].rows
         started = time.time()
         try:
             outcome = fax_call(
                 case.name,
-                self._sender(case, sending, receiving),
-                self._receiver(case, sending, receiving),
-                self._number(case, receiving),
-                document=self.documents[rows],
+                self._sender(case, sending, receiving, rows),
+                self._receiver(sending, receiving),
+                receiving.account if receiving else f"925{int(case.coding == ECM)}",
+                document=self._laboratory.documents[rows],
                 directory=place,
             )
-        except Exception:
+        except Exception:  # whatever it was belongs to this call; the campaign goes on
             outcome = Outcome(case.name, time.time() - started, traceback.format_exc(), [])
         time.sleep(PAUSE_BETWEEN_CALLS_S)  # by then the call reports are out, too
-        reports = {
-            line.device.name: [
-                text.partition("call report: ")[2]
-                for text in self._log(line)[logged[line] :]
-                if "call report: " in text
-            ]
-            for line in used
-        }
-        trouble = outcome.trouble or _another_rate(case, reports)
-        ok = outcome.ok and not trouble
-        if not ok:
-            self._keep_failure(case, used, place, logged, recordings)
-        for line in used:
-            for recording in set(self._recordings(line)) - recordings[line]:
+        reports = {line.device.name: self._reports(line, marks[line]) for line in ours}
+        ends = ((sending, "SEND"), (receiving, "CALL"))
+        trouble = _another_rate(case, reports) or self._another_coding(case, ends)
+        if outcome.ok and trouble:
+            outcome = Outcome(outcome.name, outcome.seconds, trouble, outcome.pages)
+        if not outcome.ok:
+            self._keep(case, marks, place)
+        self._write(case, outcome, started, reports)
+        for line, mark in marks.items():
+            for recording in self._laboratory.recordings(line) - mark.recordings:
                 shutil.rmtree(recording, ignore_errors=True)
         shutil.rmtree(place, ignore_errors=True)
-        record = {
-            "case": case.as_json(),
-            "name": case.name,
-            "ok": ok,
-            "trouble": trouble,
-            "pages": [str(page) for page in outcome.pages],
-            "started": started,
-            "seconds": round(outcome.seconds, 1),
-            "reports": reports,
-        }
-        with self._results, (self.directory / "results.jsonl").open("a") as results:
-            results.write(json.dumps(record) + "\n")
-        print(f"{time.strftime('%H:%M:%S')} {outcome}", flush=True)
+        return outcome.ok
 
-    def _number(self, case: Case, receiving: Line | None) -> str:
-        return receiving.account if receiving else f"925{int(case.coding == ECM)}"
-
-    def _sender(self, case: Case, sending: Line | None, receiving: Line | None) -> Sender:
+    def _sender(self, case: Case, sending: Line | None, receiving: Line | None, rows: int) -> Sender:
         rate = RATES[case.rate]
         if sending is None:
             assert receiving is not None
-            extension = f"93{rate.res_fax}{int(case.coding == ECM)}{ROWS.index(rate.rows)}"
-            return AsteriskSender(self.asterisk, receiving.account, extension)
-        if sending.end.program == "efax":
+            document = self._laboratory.document_numbers[rows]
+            extension = f"93{rate.res_fax}{int(case.coding == ECM)}{document}"
+            return AsteriskSender(self._laboratory.asterisk, receiving.account, extension)
+        if sending.end.program != "hylafax":
             return EfaxSender(sending.device, capabilities=f"1,{rate.efax},0,2,0,0,0,0")
         lines = {
             "Class1TMQueryCmd": f'"!{rate.codes}"',
             "Class1ECMSupport": "Yes" if case.coding == ECM else "No",
-            "Use2D": "No" if case.coding == ONE_DIMENSIONAL else "Yes",
+            "ModemSoftRTFCC": "No",  # it would recode to the best that the far end has
         }
         configuration = "".join(f"{key}: {value}\n" for key, value in lines.items())
-        return HylaFaxSender(self.hylafax.modem(sending.device), configuration=configuration)
+        modem = self._laboratory.hylafax.modem(sending.device)
+        coding = SENDFAX_CODINGS[case.coding]
+        return HylaFaxSender(modem, configuration=configuration, options=[coding])
 
-    def _receiver(self, case: Case, sending: Line | None, receiving: Line | None) -> Receiver:
+    def _receiver(self, sending: Line | None, receiving: Line | None) -> Receiver:
         if receiving is None:
             assert sending is not None
-            return AsteriskReceiver(self.asterisk, sending.account)
-        if receiving.end.program == "efax":
+            return AsteriskReceiver(self._laboratory.asterisk, sending.account)
+        if receiving.end.program != "hylafax":
             return EfaxReceiver(receiving.device)
-        return HylaFaxReceiver(self.hylafax.modem(receiving.device))
+        return HylaFaxReceiver(self._laboratory.hylafax.modem(receiving.device))
 
-    def _log(self, line: Line) -> list[str]:
-        try:
-            return (self.work / "log" / line.device.name).read_text(errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
+    def _reports(self, line: Line, mark: Mark) -> list[str]:
+        said = (text.partition("call report: ") for text in self._laboratory.log(line)[mark.n_logged :])
+        return [report for _, found, report in said if found]
 
-    def _recordings(self, line: Line) -> list[Path]:
-        place = self.work / "state" / "recordings" / line.device.name
-        return sorted(place.iterdir()) if place.exists() else []
+    def _another_coding(self, case: Case, ends: Sequence[tuple[Line | None, str]]) -> str:
+        """What HylaFAX says of the coding if it was not the one that the case is about."""
+        wanted = HYLAFAX_CODINGS[case.coding]
+        for line, kind in ends:
+            if line and line.end.program == "hylafax":
+                log = self._laboratory.hylafax.modem(line.device).session_log(kind)
+                said = log.read_text(errors="replace") if log and log.exists() else ""
+                if not re.search(rf"(USE|REMOTE wants) {wanted}$", said, re.MULTILINE):
+                    return f"HylaFAX on {line.device.name} did not use {wanted}"
+        return ""
 
-    def _keep_failure(
-        self,
-        case: Case,
-        used: list[Line],
-        place: Path,
-        logged: dict[Line, int],
-        recordings: dict[Line, set[Path]],
-    ) -> None:
-        kept = self.directory / "failures" / case.name
+    def _write(self, case: Case, outcome: Outcome, started: float, reports: dict[str, list[str]]) -> None:
+        record = {
+            "case": case.as_json(),
+            "name": case.name,
+            "ok": outcome.ok,
+            "trouble": outcome.trouble,
+            "pages": [str(page) for page in outcome.pages],
+            "started": started,
+            "seconds": round(outcome.seconds, 1),
+            "reports": reports,
+            "adapter": self._laboratory.adapter,
+        }
+        with self._writing, (self._laboratory.directory / "results.jsonl").open("a") as results:
+            results.write(json.dumps(record) + "\n")
+        print(outcome, flush=True)
+        for name, said in reports.items():
+            print(f"  {name}: {'; '.join(said)}", flush=True)
+
+    def _keep(self, case: Case, marks: dict[Line, Mark], place: Path) -> None:
+        kept = self._laboratory.directory / "failures" / case.name
         shutil.rmtree(kept, ignore_errors=True)
         if place.exists():
             shutil.copytree(place, kept)
         kept.mkdir(parents=True, exist_ok=True)
-        for line in used:
+        for line, mark in marks.items():
             name = line.device.name
-            (kept / f"{name}.log").write_text("\n".join(self._log(line)[logged[line] :]) + "\n")
-            for recording in set(self._recordings(line)) - recordings[line]:
+            (kept / f"{name}.log").write_text("\n".join(self._laboratory.log(line)[mark.n_logged :]) + "\n")
+            for recording in self._laboratory.recordings(line) - mark.recordings:
                 shutil.copytree(recording, kept / f"recording-{name}", dirs_exist_ok=True)
             if line.end.program == "hylafax":
+                modem = self._laboratory.hylafax.modem(line.device)
                 for kind in ("SEND", "CALL"):
-                    log = self.hylafax.modem(line.device).session_log(kind)
-                    if log and log.exists():
+                    if (log := modem.session_log(kind)) and log.exists():
                         shutil.copy(log, kept / f"hylafax-{name}-{kind}.log")
 
 
-def _pick(lane: list[Line], case: Case) -> tuple[Line | None, Line | None]:
-    """The lane's modems for the two ends, different ones; None for Asterisk."""
-    sending = next((line for line in lane if line.end == case.sender), None)
-    receiving = next((line for line in lane if line.end == case.receiver and line is not sending), None)
-    return sending, receiving
-
-
 def _another_rate(case: Case, reports: dict[str, list[str]]) -> str:
-    """What the modem says if it was not this rate; the call then says nothing about it."""
+    """What the modem reports if the call was not at its rate; it then says nothing about that."""
     for name, said in reports.items():
         if not said:
             return f"{name}: no call report"
@@ -275,32 +186,42 @@ def _another_rate(case: Case, reports: dict[str, list[str]]) -> str:
 
 
 def main() -> int:
-    """Run the cases; 0 when none is left."""
+    """Make the calls."""
     parser = argparse.ArgumentParser(usage=(__doc__ or "").split("usage: ", 1)[1])
     parser.add_argument("--directory", type=Path, required=True)
-    parser.add_argument("--until", type=float, required=True)
-    parser.add_argument("--lanes", type=int, default=3)
+    parser.add_argument("--until", type=float, default=math.inf)
+    parser.add_argument("--lanes", type=int, default=2)
+    parser.add_argument("--adapter", choices=("cuse", "pty"), default="cuse")
+    parser.add_argument("--short", action="store_true")
     options = parser.parse_args()
-    cases: queue.SimpleQueue[Case] = queue.SimpleQueue()
-    for values in json.loads((options.directory / "cases.json").read_text()):
-        cases.put(Case.from_json(values))
-    laboratory = Laboratory(options.directory, options.lanes)
+    cases: Collection[Case] = SHORT
+    if not options.short:
+        listed = json.loads((options.directory / "cases.json").read_text())
+        cases = [Case.from_json(values) for values in listed]
+    rows = {SHORT_ROWS} if options.short else {RATES[case.rate].rows for case in cases}
+    ends = {end for case in cases for end in (case.sender, case.receiver)}
+    laboratory = Laboratory(options.directory, options.lanes, rows, ends, adapter=options.adapter)
+    site = CallSite(laboratory, SHORT_ROWS if options.short else 0)
+    left: queue.SimpleQueue[Case] = queue.SimpleQueue()
+    for case in cases:
+        left.put(case)
+    verdicts: list[bool] = []
+
+    def work(lane: list[Line]) -> None:
+        while time.time() < options.until:
+            try:
+                case = left.get_nowait()
+            except queue.Empty:
+                return
+            verdicts.append(site.call(lane, case))
+
     with laboratory.open():
-
-        def work(lane: list[Line]) -> None:
-            while time.time() < options.until:
-                try:
-                    case = cases.get_nowait()
-                except queue.Empty:
-                    return
-                laboratory.call(lane, case)
-
         threads = [threading.Thread(target=work, args=(lane,)) for lane in laboratory.lanes]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    return 0 if cases.empty() else 1
+    return 0 if len(verdicts) == len(cases) and all(verdicts) else 1
 
 
 if __name__ == "__main__":

@@ -87,17 +87,17 @@ class EfaxReceiver:
 
 
 class HylaFaxSender:
-    """A job for one modem of HylaFAX; `configuration`: lines for it on top of what we ship."""
+    """A job for one modem of HylaFAX. configuration: lines on top of what we ship; options: of sendfax."""
 
-    def __init__(self, modem: HylaFaxModem, *, configuration: str = "") -> None:
-        self._modem, self._configuration = modem, configuration
+    def __init__(self, modem: HylaFaxModem, *, configuration: str = "", options: Sequence[str] = ()) -> None:
+        self._modem, self._configuration, self._options = modem, configuration, options
         self._number = 0
 
     def start(self, number: str, document: Path, directory: Path) -> str:
         self._modem.configure(self._configuration)
         self._modem.wait_idle()
         self._number = len(self._modem.transfers("SEND")) + 1
-        return self._modem.submit(number, document)
+        return self._modem.submit(number, document, self._options)
 
     def finish(self, timeout_s: float) -> str:
         return self._modem.wait_sent(self._number, timeout_s)

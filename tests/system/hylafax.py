@@ -118,12 +118,25 @@ class HylaFaxModem:
         except FileNotFoundError:
             return ""
 
-    def submit(self, number: str, document: Path) -> str:
-        """Queue one document for this modem, to be tried once; returns why it cannot be, or nothing."""
+    def submit(self, number: str, document: Path, options: Sequence[str] = ()) -> str:
+        """Queue one document for this modem, to be tried once; returns why it cannot be, or nothing.
+
+        options: more of sendfax.
+        """
         for learnt in (SPOOL / "info").glob("*"):  # what the far end could do last time
             learnt.unlink(missing_ok=True)
         submitted = subprocess.run(
-            ["sendfax", "-n", "-T1", "-t1", f"-h{self.device.name}@localhost:4559", "-d", number, document],
+            [
+                "sendfax",
+                "-n",
+                "-T1",
+                "-t1",
+                *options,
+                f"-h{self.device.name}@localhost:4559",
+                "-d",
+                number,
+                document,
+            ],
             check=False,
             capture_output=True,
             text=True,
