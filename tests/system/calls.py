@@ -65,7 +65,9 @@ def fax_call(
             troubles = [sender.finish(CALL_TIMEOUT_S), receiver.finish(20)]
             trouble = "; ".join(filter(None, troubles))
             if received := receiver.pages():
-                pages = compare(document, received, header=sender.header(document))
+                pages = compare(
+                    document, received, header=sender.header(document), unsent_rows=sender.unsent_rows
+                )
     except TimeoutError as error:
         trouble = str(error)
     return Outcome(name, time.monotonic() - started, trouble, pages)

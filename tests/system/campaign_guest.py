@@ -109,8 +109,9 @@ class CallSite:
         lines = {
             "Class1TMQueryCmd": f'"!{rate.codes}"',
             "Class1ECMSupport": "Yes" if case.coding == ECM else "No",
-            "ModemSoftRTFCC": "No",  # it would recode to the best that the far end has
         }
+        if case.coding == ONE_DIMENSIONAL:
+            lines["ModemSoftRTFCC"] = "No"  # it would recode to the best that the far end has
         configuration = "".join(f"{key}: {value}\n" for key, value in lines.items())
         modem = self._laboratory.hylafax.modem(sending.device)
         coding = SENDFAX_CODINGS[case.coding]

@@ -1,6 +1,7 @@
 """Compare the pages of a received fax with the pages that were sent, dot for dot.
 
 usage: python -m tests.system.compare_pages SENT.tif RECEIVED... [--header SENT:RECEIVED] [--stray-rows N]
+           [--unsent-rows N]
 
 RECEIVED is one TIFF of all pages, or one file a page in order. Exit status 0: the same pages; 1: not.
 Width, rows, dots and page count must agree. What is ignored is exactly this, and nothing unless asked for:
@@ -8,6 +9,7 @@ Width, rows, dots and page count must agree. What is ignored is exactly this, an
 --header S:R      the first S rows of each sent page, in whose place R rows were received: the line that a
                   sending program writes at the top (efax: 14:20, and 4:24 at fine resolution)
 --stray-rows N    up to N rows at the end of a received page that were not sent
+--unsent-rows N   up to N rows at the end of a page that its program does not send
 """
 
 import argparse
@@ -40,6 +42,7 @@ class PageComparison:
     difference: str | None
     stray_rows: int = 0
     header: Header = NO_HEADER
+    unsent_rows: int = 0
 
     def __str__(self) -> str:
         text = f"page {self.number}: {self.difference or 'equal'}"
@@ -48,11 +51,18 @@ class PageComparison:
             text += f" in place of the first {self.header.sent}"
         if self.stray_rows:
             text += f"; {self.stray_rows} stray rows at the end"
+        if self.unsent_rows:
+            text += f"; without the last {self.unsent_rows} rows"
         return text
 
 
 def compare(
-    sent: Path, received: Sequence[Path], *, header: Header = NO_HEADER, stray_rows: int = 0
+    sent: Path,
+    received: Sequence[Path],
+    *,
+    header: Header = NO_HEADER,
+    stray_rows: int = 0,
+    unsent_rows: int = 0,
 ) -> list[PageComparison]:
     """Compare page by page; a page that only one side has is a difference."""
     expected = load_pages([sent])
@@ -61,7 +71,7 @@ def compare(
     except OSError as error:  # a call that broke off can leave part of a file
         return [PageComparison(1, f"what was received cannot be read: {error}", header=header)]
     comparisons = [
-        compare_page(number, a, b, header=header, stray_rows=stray_rows)
+        compare_page(number, a, b, header=header, stray_rows=stray_rows, unsent_rows=unsent_rows)
         for number, (a, b) in enumerate(zip(expected, actual, strict=False), start=1)
     ]
     comparisons += [
@@ -81,15 +91,17 @@ def compare_page(
     *,
     header: Header = NO_HEADER,
     stray_rows: int = 0,
+    unsent_rows: int = 0,
 ) -> PageComparison:
     """Compare two bilevel images."""
     if sent.width != received.width:
         return PageComparison(number, f"{received.width} dots wide, sent {sent.width}", header=header)
     rows = sent.height - header.sent
     extra = received.height - header.received - rows
-    if not 0 <= extra <= stray_rows:
+    if not -unsent_rows <= extra <= stray_rows:
         sizes = f"{received.height} rows, expected {rows + header.received}"
         return PageComparison(number, sizes, header=header)
+    rows += min(extra, 0)
     expected = sent.crop((0, header.sent, sent.width, header.sent + rows))
     actual = received.crop((0, header.received, sent.width, header.received + rows))
     box = ImageChops.logical_xor(expected, actual).getbbox()
@@ -98,7 +110,7 @@ def compare_page(
         left, top, right, bottom = box
         first, last = top + header.sent, bottom - 1 + header.sent
         difference = f"differs within rows {first}..{last}, dots {left}..{right - 1}"
-    return PageComparison(number, difference, extra, header)
+    return PageComparison(number, difference, max(extra, 0), header, max(-extra, 0))
 
 
 def all_equal(comparisons: Sequence[PageComparison]) -> bool:
@@ -131,9 +143,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("received", type=Path, nargs="+")
     parser.add_argument("--header", type=_header, default=NO_HEADER)
     parser.add_argument("--stray-rows", type=int, default=0)
+    parser.add_argument("--unsent-rows", type=int, default=0)
     options = parser.parse_args(arguments)
     comparisons = compare(
-        options.sent, options.received, header=options.header, stray_rows=options.stray_rows
+        options.sent,
+        options.received,
+        header=options.header,
+        stray_rows=options.stray_rows,
+        unsent_rows=options.unsent_rows,
     )
     for comparison in comparisons:
         print(comparison)

@@ -95,3 +95,14 @@ def test_a_broken_file_is_a_difference(tmp_path: Path) -> None:
     (tmp_path / "page.001").write_bytes(b"")
     (comparison,) = compare(sent, [tmp_path / "page.001"])
     assert str(comparison).startswith("page 1: what was received cannot be read: ")
+
+
+def test_rows_that_a_program_does_not_send_are_left_out_at_the_end_only_if_asked_for(tmp_path: Path) -> None:
+    sent, received = save(tmp_path / "sent.tif", page()), save(tmp_path / "received.tif", page(height=59))
+    (comparison,) = compare(sent, [received], unsent_rows=1)
+    assert comparison.difference is None
+    assert comparison.unsent_rows == 1
+    assert "without the last 1 rows" in str(comparison)
+    assert not all_equal(compare(sent, [save(tmp_path / "short.tif", page(height=58))], unsent_rows=1))
+    shifted = save(tmp_path / "shifted.tif", page(height=59, shift=-1))
+    assert not all_equal(compare(sent, [shifted], unsent_rows=1))
