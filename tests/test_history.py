@@ -12,7 +12,7 @@ import pytest
 
 from cusemodem import cli
 from cusemodem.at.engine import Engine
-from cusemodem.at.identity import Identity
+from cusemodem.at.line_facts import LineFacts
 from cusemodem.history import History, HistoryError
 from cusemodem.report import CallReport
 from tests.call.test_fax_call import fax
@@ -105,12 +105,12 @@ def test_a_fax_calls_record_has_what_diagnosis_needs(tmp_path: Path) -> None:
 
 
 def test_ati6_tells_of_the_last_call() -> None:
-    said = ""
-    engine = Engine(Identity("m", "m", "r", last_call=lambda: said))
+    said: list[str] = []
+    engine = Engine(facts=LineFacts(last_call=lambda: said))
     engine.host_bytes(b"ATE0\r")
     engine.take_output()
     engine.host_bytes(b"ATI6\r")
-    assert b"Class 1 fax" in engine.take_output()
-    said = "call report: outgoing call to \x1b[2J\u00e9; ended"
+    assert b"\r\nno call yet\r\n" in engine.take_output()
+    said.append("call report: outgoing call to \x1b[2J\u00e9; ended")
     engine.host_bytes(b"ATI6\r")
     assert b"\r\ncall report: outgoing call to ?[2J?; ended\r\n" in engine.take_output()
