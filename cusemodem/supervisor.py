@@ -113,13 +113,17 @@ class Supervisor:
         if number in _ENDING:
             self._stop(signal.Signals(number).name, keep=number == signal.SIGUSR2)
         elif number == signal.SIGHUP:
+            self._reopen()  # logrotate entries of IAXmodem's time send this
             self.reload()
         elif number == signal.SIGUSR1:
-            self._reopen_logs()
-            self._children.order_all("reopen")
+            self._reopen()
             _log.info("logs reopened")
         elif number == signal.SIGCHLD:
             self._children.reap()
+
+    def _reopen(self) -> None:
+        self._reopen_logs()
+        self._children.order_all("reopen")
 
     def _look_after(self) -> None:
         now = time.monotonic()

@@ -9,39 +9,15 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from cusemodem.history import History, HistoryError
 from tests.service.running import CUSEMODEM, RunningService, eventually
+from tests.service.terminal import Terminal
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-class Terminal:
-    """A program that has a modem's device open."""
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        self.heard = b""
-
-    def say(self, text: str) -> None:
-        os.write(self._descriptor, text.encode() + b"\r")
-
-    def has_heard(self, what: bytes) -> bool:
-        with suppress(BlockingIOError):
-            self.heard += os.read(self._descriptor, 4096)
-        return what in self.heard
-
-    def ask(self, text: str, answer: bytes = b"OK") -> None:
-        self.heard = b""
-        self.say(text)
-        eventually(lambda: self.has_heard(answer))
-
-    def close(self) -> None:
-        os.close(self._descriptor)
 
 
 def _exchange_at(port: int) -> subprocess.Popen[str]:
