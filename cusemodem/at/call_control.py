@@ -33,7 +33,7 @@ from cusemodem.at.ringing import Ringer
 from cusemodem.at.settings import Settings
 
 BLIND_DIALLING: Final = frozenset((0, 1, 3))
-"""X values that do not wait for a dial tone but S6 seconds (V.250 §6.3.9, §6.2.10)."""
+"""X values that do not wait for a dial tone but S6 seconds (V.250 §6.3.9, §6.2.7)."""
 
 
 class CallControl:

@@ -12,6 +12,7 @@ from cusemodem.at.commands import COMMANDS
 from cusemodem.at.modulations import MODULATIONS
 from cusemodem.at.registers import REGISTERS
 from cusemodem.at.results import Result
+from tests.at import compare_iaxmodem
 
 TEXT = (Path(__file__).parents[2] / "docs" / "at.md").read_text()
 ROWS = [
@@ -57,3 +58,28 @@ def test_results_and_modulations() -> None:
         assert f"| `{result.text}` | {result.number} |" in TEXT
     assert all(modulation.offered for modulation in MODULATIONS.values())
     assert f"`{','.join(map(str, MODULATIONS))}`" in TEXT
+
+
+# ---------------------------------------------------------------------- the table beside IAXmodem
+
+
+BESIDE = compare_iaxmodem.rows_of_the_page()
+
+
+def test_the_table_beside_iaxmodem_has_every_row() -> None:
+    assert list(BESIDE) == [command for command, _ in compare_iaxmodem.ROWS]
+    assert all(them != "not asked" for _, them, _ in BESIDE.values())
+
+
+@pytest.mark.parametrize(("command", "recommendation"), compare_iaxmodem.ROWS)
+def test_our_column_is_the_program_s(command: str, recommendation: str) -> None:
+    assert BESIDE[command][0] == compare_iaxmodem.ours(command)
+    assert BESIDE[command][2] == recommendation
+
+
+def test_every_family_of_commands_is_compared() -> None:
+    asked = {re.match(r"[+#]?[A-Z0-9]*|.", command)[0] for command in BESIDE if command}  # type: ignore[index]
+    for name in ("+FCLASS", "+FTS", "+FRS", "+FTH", "+FRH", "+FTM", "+FRM", "+FAR", "+FCL", "+FDD", "+FIT"):
+        assert name in asked
+    for name in ("+FLO", "+FPR", "+FAA", "+FAE", "+VCID", "+VRID", "+VSID", "+GCAP", "+GCI", "+FMI"):
+        assert name in asked
