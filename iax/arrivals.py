@@ -9,6 +9,7 @@ straight line through them is its estimate. It is as good as the arrival times: 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 WINDOW_S = 4.0
 N_WINDOWS = 75
@@ -31,6 +32,14 @@ class Arrivals:
         self._points: deque[tuple[float, float]] = deque(maxlen=N_WINDOWS)
         self._bins = [0] * N_BINS
         self._count = 0
+
+    @classmethod
+    def of(cls, points: Iterable[tuple[float, float]], bins: list[int], count: int) -> Arrivals:
+        """Return one that was kept elsewhere, for its figures."""
+        arrivals = cls()
+        arrivals._points.extend(points)
+        arrivals._bins, arrivals._count = bins, count
+        return arrivals
 
     def note(self, transit_s: float, now: float) -> None:
         """Take one frame."""

@@ -185,7 +185,7 @@ class Call(CallMachine):
             duration = self._ended_at - self._answered_at
         return CallStatistics(
             self.jitter.statistics(),
-            self._sender.frames_sent,
+            self.link.stamps.frames_sent,
             None if self.link.rtt_s is None else self.link.rtt_s * 1000,
             self.link.frames_resent,
             self.link.duplicates,

@@ -61,7 +61,7 @@ class CallMachine(CallMedia):
 
     def __init__(self, desk: Desk, local: int, address: Address, now: float, remote: int = 0) -> None:
         super().__init__(desk, local, address, now, remote)
-        self.state = CallState.CALLING
+        self._state = CallState.CALLING
         self.outgoing = True
         self.account = ""
         """As a server: the account that proved itself."""
@@ -74,6 +74,16 @@ class CallMachine(CallMedia):
         self._invalid_since: float | None = None
         self._answered_at: float | None = None
         self._ended_at: float | None = None
+
+    @property
+    def state(self) -> CallState:
+        """Where the call stands."""
+        return self._state
+
+    @state.setter
+    def state(self, state: CallState) -> None:
+        self._state = state
+        self.voice_changed()
 
     def tell(self, event: Callable[[Call], Event]) -> None:
         """Tell the owner something of this call."""
@@ -208,6 +218,7 @@ class CallMachine(CallMedia):
 
     def _encrypt(self, secrecy: Secrecy, now: float) -> None:
         self.link.secrecy = secrecy
+        self.voice_changed()
         if secrecy.rotates:
             self._rotation_due = now + self.desk.rng.uniform(*KEY_LIFE_S)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from iax.dialogue import Desk, Dialogue
 from iax.elements import Element, Elements, Pair
@@ -12,6 +13,10 @@ from iax.frames import Address, FullFrame
 from iax.jitter import JitterBuffer
 from iax.media import Timeline, VoiceSender
 from iax.playout import Playout
+from iax.reliability import Stamps
+
+if TYPE_CHECKING:
+    from iax.media_table import Seat
 
 
 class CallMedia(Dialogue):
@@ -23,9 +28,10 @@ class CallMedia(Dialogue):
         """The format of `send_audio` and `receive_audio`; fixed once the call is accepted (but see
         FormatChanged)."""
         self.formats: Sequence[Format] = ALL_FORMATS
-        self.relay = False
-        """True: voice goes to `VoiceReceived` events as it comes instead of to the jitter buffer."""
-        self.jitter: Playout = JitterBuffer()
+        self.seat: Seat | None = None
+        """Where its voice stands in the endpoint's `MediaTable`, if it has one."""
+        self._relay = False
+        self._jitter: Playout = JitterBuffer()
         self.frames_out_of_state = 0
         """Frames that mean nothing in the state the call was in."""
         self.frames_unreadable = 0
@@ -34,6 +40,45 @@ class CallMedia(Dialogue):
         self.peer_jitter_ms: int | None = None
         self._sender = VoiceSender(self.link)
         self._timeline = Timeline(self.link)
+
+    # -- in a `MediaTable`
+
+    def take_seat(self, seat: Seat, timeline: Timeline, stamps: Stamps) -> None:
+        """Keep all that is known of its voice in SEAT from now on."""
+        self.seat = seat
+        self._jitter = seat.playout
+        self._timeline = timeline
+        self.link.stamps = stamps
+        seat.record.local = self.link.local
+        self.voice_changed()
+
+    def voice_changed(self) -> None:
+        """See anew whether its mini frames may come and go in batches: to be called after every change."""
+        if self.seat is not None:
+            plain = self.media_open and self.link.secrecy is None
+            receiving = plain and not self._relay and self._jitter is self.seat.playout
+            sending = plain and self.link.trunk is None and not self._sender.reliable
+            self.seat.open(receiving=receiving, sending=sending)
+
+    @property
+    def relay(self) -> bool:
+        """Whether voice goes to `VoiceReceived` events as it comes instead of to the jitter buffer."""
+        return self._relay
+
+    @relay.setter
+    def relay(self, relay: bool) -> None:
+        self._relay = relay
+        self.voice_changed()
+
+    @property
+    def jitter(self) -> Playout:
+        """What incoming voice waits in."""
+        return self._jitter
+
+    @jitter.setter
+    def jitter(self, playout: Playout) -> None:
+        self._jitter = playout
+        self.voice_changed()
 
     # -- for the subclass
 
@@ -60,12 +105,13 @@ class CallMedia(Dialogue):
     @reliable_voice.setter
     def reliable_voice(self, reliable: bool) -> None:
         self._sender.reliable = reliable
+        self.voice_changed()
 
     def send_audio(self, payload: bytes, now: float) -> None:
         """Send one frame of audio in `format` (20 ms: 160 samples). Does nothing unless the call is
         accepted."""
-        if self.media_open:
-            self._sender.send(payload, self.format, now)
+        if self.media_open and self._sender.send(payload, self.format, now):
+            self.desk.scheduler.reschedule(self)
 
     def skip_audio(self, n_frames: int) -> None:
         """Say that N_FRAMES of 20 ms were never made; the far end sees a gap of that length."""
@@ -73,8 +119,8 @@ class CallMedia(Dialogue):
 
     def relay_audio(self, payload: bytes, timestamp: int, now: float) -> None:
         """Send on another leg's frame with its unwrapped time stamp."""
-        if self.media_open:
-            self._sender.relay(payload, self.format, timestamp, now)
+        if self.media_open and self._sender.relay(payload, self.format, timestamp, now):
+            self.desk.scheduler.reschedule(self)
 
     # -- in
 

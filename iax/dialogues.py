@@ -17,13 +17,24 @@ MAX_DIALOGUES = 16_000
 class Dialogues:
     """The dialogues of one UDP port."""
 
-    def __init__(self, rng: random.Random, port: int, on_free: Callable[[Dialogue], None]) -> None:
-        """PORT: our own, which the call numbers go by. ON_FREE: called as each dialogue goes for good."""
+    def __init__(
+        self,
+        rng: random.Random,
+        port: int,
+        *,
+        on_known: Callable[[Dialogue, Dialogue | None], None],
+        on_free: Callable[[Dialogue], None],
+    ) -> None:
+        """PORT: our own, which the call numbers go by.
+
+        ON_KNOWN: called when a dialogue's peer is known, and with the dialogue, over by then, that had the
+        same peer's number before. ON_FREE: called as each dialogue goes for good.
+        """
         self.by_remote: dict[tuple[Address, int], Dialogue] = {}
         """By the peer's address and call number."""
         self._by_local: dict[int, Dialogue] = {}
         self._numbers = CallNumbers(rng, port)
-        self._on_free = on_free
+        self._on_known, self._on_free = on_known, on_free
         self._timers: list[tuple[float, int, Dialogue]] = []
         self._serial = 0
 
@@ -46,7 +57,7 @@ class Dialogues:
         link = dialogue.link
         self._by_local[link.local] = dialogue
         if link.remote:
-            self.by_remote[link.address, link.remote] = dialogue
+            self.remote_learned(dialogue)
 
     def free(self, dialogue: Dialogue, now: float) -> None:
         """Forget a dialogue; its number rests."""
@@ -71,7 +82,10 @@ class Dialogues:
 
     def remote_learned(self, dialogue: Dialogue) -> None:
         """Note the peer's call number."""
-        self.by_remote[dialogue.link.address, dialogue.link.remote] = dialogue
+        key = dialogue.link.address, dialogue.link.remote
+        before = self.by_remote.get(key)
+        self.by_remote[key] = dialogue
+        self._on_known(dialogue, before)
 
     # -- time
 

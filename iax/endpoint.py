@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from iax import causes
 from iax.admission import Doorkeeper, Drop, KnownServers, demanding
@@ -27,7 +31,7 @@ from iax.dialogues import MAX_DIALOGUES, Dialogues
 from iax.elements import NO_ELEMENTS, Element, Elements, decode_untrusted
 from iax.encryption import UnreadableFrame
 from iax.events import Event
-from iax.formats import ALL_FORMATS, Format
+from iax.formats import ALL_FORMATS, FRAME_SAMPLES, Format
 from iax.frames import (
     UNNUMBERED,
     Address,
@@ -45,6 +49,11 @@ from iax.playout import Playout
 from iax.registrar import Registrant, Registrar
 from iax.registration import Attempt, Registration
 from iax.reliability import Order
+from iax.voice_batches import Outgoing, VoiceBatches
+
+if TYPE_CHECKING:  # needs numba, which those without a table need not have
+    from iax.datagram_batch import Received
+    from iax.media_table import MediaTable
 
 START_SPACING_S = 0.02
 """Registrations started together go out this far apart."""
@@ -75,7 +84,9 @@ class Endpoint:
     call's jitter buffer. DEMAND_CALL_TOKEN: strangers must prove their address first. ACCOUNTS: if given,
     callers must prove one of them. REGISTRAR: if given, accounts may register here. PORT: our own UDP port,
     for call numbers that no other process of this host uses. LOCAL_ADDRESS: tells from which address
-    datagrams to a server leave; if given, NATs are noticed (see `PeerConfig.keep_alive_s`).
+    datagrams to a server leave; if given, NATs are noticed (see `PeerConfig.keep_alive_s`). MEDIA: where the
+    voice of calls stands so that batches of datagrams can be taken (`receive_batch`, `send_voice`,
+    `receive_voice`); its jitter buffers are then used instead of NEW_PLAYOUT's while it has seats.
     """
 
     def __init__(
@@ -92,14 +103,17 @@ class Endpoint:
         accept_from_anyone: bool = False,
         port: int = 0,
         local_address: Callable[[Address], Address | None] | None = None,
+        media: MediaTable | None = None,
     ) -> None:
         self._rng = rng
-        self._dialogues = Dialogues(rng, port, self._freed)
+        self._dialogues = Dialogues(rng, port, on_known=self._known, on_free=self._freed)
         self._desk = Desk(self._dialogues, rng)
         self._outbox = self._desk.outbox
         self._formats = tuple(formats)
         self._max_incoming = max_incoming
         self._new_playout = new_playout
+        self._media = media
+        self._voice = VoiceBatches(self._outbox, media)
         tokens = CallTokens(rng) if demand_call_token else None
         self._door = Doorkeeper(self._outbox, tokens)
         self._drops = self._door.drops
@@ -192,7 +206,10 @@ class Endpoint:
         """
         address = self.address_of(peer)
         call = Call(self._desk, self._dialogues.new_number(), address, now)
-        call.jitter = self._new_playout() if playout is None else playout
+        if playout is not None:
+            call.jitter = playout
+        else:
+            self._give_playout(call)
         call.start_outgoing(
             peer,
             number,
@@ -216,11 +233,32 @@ class Endpoint:
 
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
         """Return what has to go out, in order."""
-        datagrams = list(self._outbox)
-        self._outbox.clear()
-        datagrams += self._desk.trunks.take()
-        self._sent += len(datagrams)
-        return datagrams
+        before, voice, after = self.outgoing()
+        return before + ([] if voice is None else voice.singly()) + after
+
+    def outgoing(self) -> Outgoing:
+        """Return what has to go out, in order: datagrams, a batch of voice, and datagrams."""
+        before, voice, after = self._voice.take()
+        after += self._desk.trunks.take()
+        self._sent += len(before) + len(after) + (0 if voice is None else len(voice))
+        return before, voice, after
+
+    def send_voice(self, calls: Sequence[Call], rows: NDArray[np.uint8], now: float) -> None:
+        """Send 20 ms of audio of each of CALLS: the first octets of its row of ROWS, in its format.
+
+        Does what `Call.send_audio` does for each, and for calls with a seat without an object a frame.
+        """
+        self._voice.send(calls, rows, now)
+
+    def receive_voice(
+        self, calls: Sequence[Call], n_samples: int = FRAME_SAMPLES
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return N_SAMPLES of each of CALLS as a row of octets in its format, and what became of it.
+
+        0: as it came; 1: with a stand-in for audio that never arrived; 2: held. Does what `Playout.hold` and,
+        unless that says to wait, `Call.receive_audio` do for each.
+        """
+        return self._voice.receive(calls, n_samples)
 
     def statistics(self) -> EndpointStatistics:
         """Return the figures."""
@@ -253,6 +291,20 @@ class Endpoint:
             registration.handle_timer(now)
 
     # -- datagrams in
+
+    def receive_batch(self, batch: Received, n: int, now: float) -> None:
+        """Take the first N datagrams of BATCH as `receive` would one after the other. Never raises."""
+        media = self._media
+        i = 0
+        while i < n:
+            if media is not None:
+                first = media.receive(batch.datagrams, batch.lengths, batch.names, batch.ipv6, i, n, now)
+                self._received += first - i
+                i = first
+                if i == n:
+                    break
+            self.receive(batch.datagram(i), batch.address(i), now)
+            i += 1
 
     def receive(self, datagram: bytes, addr: Address, now: float) -> None:
         """Take one datagram from ADDR. Never raises."""
@@ -386,7 +438,7 @@ class Endpoint:
         dialogue: Dialogue
         if is_call:
             dialogue = call = Call(self._desk, local, addr, now, frame.source)
-            call.jitter = self._new_playout()
+            self._give_playout(call)
             self._incoming += 1
         else:
             assert self._registrar is not None
@@ -455,8 +507,23 @@ class Endpoint:
         poke.begin(now)
         return poke
 
+    def _give_playout(self, call: Call) -> None:
+        seat = None if self._media is None else self._media.new_seat()
+        if seat is None:
+            call.jitter = self._new_playout()
+        else:
+            call.take_seat(seat, *seat.voice_of(call.link))
+
+    def _known(self, dialogue: Dialogue, before: Dialogue | None) -> None:
+        if isinstance(before, Call) and before is not dialogue and before.seat is not None:
+            before.seat.unknown()
+        if isinstance(dialogue, Call) and dialogue.seat is not None:
+            dialogue.seat.known_as(dialogue.link.address, dialogue.link.remote)
+
     def _freed(self, dialogue: Dialogue) -> None:
         if isinstance(dialogue, Call):
+            if dialogue.seat is not None:
+                dialogue.seat.leave()
             self._incoming -= not dialogue.outgoing
         if dialogue.link.trunk is not None:
             dialogue.link.trunk.leave()

@@ -29,8 +29,8 @@ ADJUST_SLACK_SAMPLES = 2 * FRAME_SAMPLES
 SHRINK_AFTER_SAMPLES = 30 * SAMPLE_RATE
 
 # Codes of magnitudes up to 120 of 32768, -45 dBm0 (G.711 tables 1 and 2): segment 0, of A-law its lower half.
-_QUIET_ULAW = bytes(range(0x70, 0x80)) + bytes(range(0xF0, 0x100))
-_QUIET_ALAW = bytes(code ^ 0x55 for code in (*range(8), *range(0x80, 0x88)))
+QUIET_ULAW = bytes(range(0x70, 0x80)) + bytes(range(0xF0, 0x100))
+QUIET_ALAW = bytes(code ^ 0x55 for code in (*range(8), *range(0x80, 0x88)))
 
 
 class JitterBuffer(Playout):
@@ -267,7 +267,7 @@ class JitterBuffer(Playout):
     def _quiet(self, payload: bytes) -> bool:
         if self.format is Format.SLINEAR:
             return not payload[::2].translate(None, b"\x00\xff")
-        return not payload.translate(None, _QUIET_ULAW if self.format is Format.ULAW else _QUIET_ALAW)
+        return not payload.translate(None, QUIET_ULAW if self.format is Format.ULAW else QUIET_ALAW)
 
     @property
     def depth_samples(self) -> int:

@@ -10,6 +10,9 @@ from iax.reliability import Link
 
 MAX_VOICE_UNACKNOWLEDGED = 48
 """Reliable voice goes on in mini frames while so many full frames wait: the network stands still."""
+ANCHOR_BACK_MS = 1000
+ANCHOR_AHEAD_MS = 5000
+"""A mini frame's stamp within these of what is expected moves the expectation."""
 PLAUSIBLE_MS = 2000
 """A decrypted mini frame whose stamp is further off was read with the wrong key."""
 
@@ -20,55 +23,55 @@ class VoiceSender:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._next: int | None = None
-        self._epoch = -1
-        self._format: Format | None = None
         self._relay_offset: int | None = None
-        self.frames_sent = 0
         self.reliable = False
         """Every frame is numbered, acknowledged, and sent again if it was lost. A receiver that numbers are
         for (chan_iax2) hands on no frame before the one that is missing: late, but whole and in order."""
 
-    def send(self, payload: bytes, format_: Format, now: float) -> None:
+    def send(self, payload: bytes, format_: Format, now: float) -> bool:
         """Send one frame of our own audio. Time stamps are n·20 whatever the clock says: the modem is the
-        clock."""
-        timestamp = self._start(now) if self._next is None else self._next
-        self._next = timestamp + len(payload) // format_.sample_bytes // SAMPLES_PER_MS
-        self._send(payload, format_, timestamp, now)
+        clock. Return whether it waits for an acknowledgement."""
+        stamps = self._link.stamps
+        timestamp = self._start(now) if stamps.next_voice is None else stamps.next_voice
+        stamps.next_voice = timestamp + len(payload) // format_.sample_bytes // SAMPLES_PER_MS
+        return self._send(payload, format_, timestamp, now)
 
     def skip(self, n_frames: int) -> None:
         """Leave out N_FRAMES of 20 ms: audio that was never made, so the peer must see the gap."""
-        if self._next is not None:
-            self._next += n_frames * FRAME_MS
+        stamps = self._link.stamps
+        if stamps.next_voice is not None:
+            stamps.next_voice += n_frames * FRAME_MS
 
-    def relay(self, payload: bytes, format_: Format, peer_timestamp: int, now: float) -> None:
-        """Send on a frame of another leg at once, its (unwrapped) time stamp moved to this leg's time."""
+    def relay(self, payload: bytes, format_: Format, peer_timestamp: int, now: float) -> bool:
+        """Send on a frame of another leg at once, its (unwrapped) time stamp moved to this leg's time. Return
+        whether it waits for an acknowledgement."""
         if self._relay_offset is None:
             self._relay_offset = self._start(now) - peer_timestamp
         timestamp = peer_timestamp + self._relay_offset
-        if timestamp >= 0:
-            self._send(payload, format_, timestamp, now)
+        return timestamp >= 0 and self._send(payload, format_, timestamp, now)
 
     def restart(self) -> None:
         """Begin the next frame with a full frame at the clock's time (new source)."""
-        self._next = self._relay_offset = None
+        self._link.stamps.next_voice = self._relay_offset = None
 
     def _start(self, now: float) -> int:
-        self._format = None
+        self._link.stamps.sent_format = 0
         earliest = max(self._link.clock(now), self._link.last_timestamp + 1)
         return -(-earliest // FRAME_MS) * FRAME_MS
 
-    def _send(self, payload: bytes, format_: Format, timestamp: int, now: float) -> None:
+    def _send(self, payload: bytes, format_: Format, timestamp: int, now: float) -> bool:
         link = self._link
+        stamps = link.stamps
         link.voice_stamped(timestamp, now)
-        self.frames_sent += 1
-        known = format_ is self._format and timestamp >> 16 <= self._epoch
+        stamps.frames_sent += 1
+        known = format_ == stamps.sent_format and timestamp >> 16 <= stamps.epoch
         if known and not (self.reliable and link.n_unacknowledged < MAX_VOICE_UNACKNOWLEDGED):
             link.send_mini(timestamp, payload, now)
-            return
-        self._format = format_
-        self._epoch = timestamp >> 16
+            return False
+        stamps.sent_format = int(format_)
+        stamps.epoch = timestamp >> 16
         link.send(FrameType.VOICE, format_, payload, now, timestamp=timestamp)
+        return True
 
 
 class Unwrapper:
@@ -113,7 +116,8 @@ class Unwrapper:
         half = 1 << bits - 1
         delta = (timestamp - expected + half & (1 << bits) - 1) - half
         unwrapped = expected + delta
-        if bits == 32 or -1000 <= delta <= 5000:  # one wild stamp must not move what is expected
+        # one wild stamp must not move what is expected
+        if bits == 32 or -ANCHOR_BACK_MS <= delta <= ANCHOR_AHEAD_MS:
             self.anchor(unwrapped, now)
         return unwrapped
 

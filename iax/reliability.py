@@ -13,8 +13,9 @@ The rules in short:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import MutableSequence
+from collections.abc import Iterable, MutableSequence
 from enum import Enum
+from itertools import islice
 from struct import Struct
 
 from iax.encryption import FrameCipher, Secrecy
@@ -31,6 +32,8 @@ VNAK_RESEND_INTERVAL_S = 0.1
 """A VNAK for the same frame makes us send again at most this often: no storms."""
 MAX_UNACKNOWLEDGED = 64
 """More frames in flight than this make the dialogue dead; sequence numbers stay unambiguous up to 127."""
+STREAM_FRAMES = 8
+"""So many frames that wait are a stream of voice."""
 VOICE_NEIGHBOURHOOD_S = 0.24
 """A non-voice frame this soon after voice is stamped just behind that voice, so that it sorts behind it."""
 
@@ -65,6 +68,28 @@ class _Pending:
         self.resent = False
 
 
+class Stamps:
+    """Where the time stamps that we send stand; for calls with a seat in a `MediaTable`, there."""
+
+    __slots__ = ("epoch", "frames_sent", "last", "next_voice", "sent_format", "voice", "voice_time")
+
+    def __init__(self) -> None:
+        self.last = 0
+        """The highest sent."""
+        self.voice = 0
+        """That of the last voice."""
+        self.voice_time = -1e9
+        """When that went out."""
+        self.next_voice: int | None = None
+        """That of the next frame of our own audio."""
+        self.epoch = -1
+        """The upper bits of the last full voice frame's."""
+        self.sent_format = 0
+        """The format of the last full voice frame; 0: none yet, or a new one is wanted."""
+        self.frames_sent = 0
+        """Voice frames."""
+
+
 class Link:
     """One dialogue's full frames, both ways. Datagrams are appended to the outbox given."""
 
@@ -89,9 +114,7 @@ class Link:
         self.first_timeout_s = FIRST_TIMEOUT_S
         self._outbox = outbox
         self._pending: deque[_Pending] = deque()
-        self._last_timestamp = 0
-        self._voice_timestamp = 0
-        self._voice_time = -1e9
+        self.stamps = Stamps()
         self._i_seq_sent = 0
         self._vnak_sent: int | None = None
         self._vnak_served = -1e9
@@ -147,18 +170,19 @@ class Link:
     def stamp(self, frame_type: int, now: float) -> int:
         """Return the time stamp of a new non-voice frame: later than all before it."""
         timestamp = self.clock(now)
-        if frame_type != FrameType.IAX and now - self._voice_time < VOICE_NEIGHBOURHOOD_S:
-            timestamp = self._voice_timestamp + 3
-        if timestamp <= self._last_timestamp:
-            timestamp = self._last_timestamp + 3
-        self._last_timestamp = timestamp
+        if frame_type != FrameType.IAX and now - self.stamps.voice_time < VOICE_NEIGHBOURHOOD_S:
+            timestamp = self.stamps.voice + 3
+        if timestamp <= self.stamps.last:
+            timestamp = self.stamps.last + 3
+        self.stamps.last = timestamp
         return timestamp
 
     def voice_stamped(self, timestamp: int, now: float) -> None:
         """Note that voice with TIMESTAMP (not wrapped) goes out now."""
-        self._voice_timestamp = timestamp
-        self._voice_time = now
-        self._last_timestamp = max(self._last_timestamp, timestamp)
+        stamps = self.stamps
+        stamps.voice = timestamp
+        stamps.voice_time = now
+        stamps.last = max(stamps.last, timestamp)
 
     def clock(self, now: float) -> int:
         """Return our dialogue time in ms, at least 1."""
@@ -167,7 +191,7 @@ class Link:
     @property
     def last_timestamp(self) -> int:
         """The highest time stamp sent."""
-        return self._last_timestamp
+        return self.stamps.last
 
     def restart(self) -> None:
         """Begin again with the same call number: the server wants the request repeated with a call token."""
@@ -241,19 +265,27 @@ class Link:
 
     def next_timer(self) -> float | None:
         """Return when `handle_timer` has something to do, or None."""
-        return min((pending.due for pending in self._pending), default=None)
+        return min((pending.due for pending in self._by_the_clock()), default=None)
 
     def handle_timer(self, now: float) -> bool:
         """Send again what is due. Return False if the peer has not answered for too long: the dialogue is
         dead."""
         if self._overflow:
             return False
-        for pending in self._pending:
+        for pending in self._by_the_clock():
             if pending.due <= now:
                 if now - max(pending.first_sent, self._progress) >= GIVE_UP_S:
                     return False
+                if len(self._pending) >= STREAM_FRAMES:
+                    pending.timeout_s = self.timeout_s / 2  # `_resend` doubles it
                 self._resend(pending, now)
         return True
+
+    def _by_the_clock(self) -> Iterable[_Pending]:
+        """Return the frames that go out again when their time is over: all, but of a stream of voice the
+        oldest. Who waits for that one takes none behind it, and VNAK asks for those."""
+        stream = len(self._pending) >= STREAM_FRAMES
+        return islice(self._pending, 1) if stream else self._pending
 
     def stop(self) -> None:
         """Forget all unacknowledged frames."""

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import trio
 
 from iax.frames import Address
+
+if TYPE_CHECKING:
+    from iax.datagram_batch import Received, Sender
+    from iax.voice_batches import Outgoing
 
 MAX_BATCH = 1000
 """Datagrams read by one `drain`: a flood cannot hold up the tick."""
@@ -39,6 +44,17 @@ class DatagramCore(Protocol):
         """Return what has to go out."""
 
 
+@runtime_checkable
+class BatchCore(Protocol):
+    """What an `Endpoint` knows besides."""
+
+    def receive_batch(self, batch: Received, n: int, now: float) -> None:
+        """Take N datagrams."""
+
+    def outgoing(self) -> Outgoing:
+        """Return what has to go out."""
+
+
 class Socket:
     """A non-blocking UDP socket. Close it, or use it as a context manager."""
 
@@ -50,6 +66,17 @@ class Socket:
         self.send_errors = 0
         """Datagrams that the kernel refused (no route, full buffer); as good as lost on the way."""
         self.receive_errors = 0
+        self._received: Received | None = None
+        self._sender: Sender | None = None
+
+    def use_batches(self) -> bool:
+        """Move datagrams of an endpoint with a `MediaTable` many at a time, if this system can; say so."""
+        from iax import datagram_batch  # noqa: PLC0415 - needs numba, which others need not have
+
+        if datagram_batch.available() and self._received is None:
+            self._received = datagram_batch.Received(ipv6=self._ipv6)
+            self._sender = datagram_batch.Sender(ipv6=self._ipv6)
+        return self._received is not None
 
     @classmethod
     async def open(cls, host: str = "", port: int = 0) -> Socket:
@@ -81,6 +108,8 @@ class Socket:
 
     def drain(self, core: DatagramCore, now: float) -> int:
         """Give CORE the datagrams that are there, at most `MAX_BATCH`; return how many there were."""
+        if self._received is not None and isinstance(core, BatchCore):
+            return self._drain_batches(core, self._received, now)
         receive_from, receive = self._socket.recvfrom, core.receive
         for count in range(MAX_BATCH):
             try:
@@ -93,11 +122,40 @@ class Socket:
             receive(datagram, address_of(addr), now)
         return MAX_BATCH
 
+    def _drain_batches(self, core: BatchCore, batch: Received, now: float) -> int:
+        count = 0
+        while count < MAX_BATCH:
+            wanted = min(len(batch), MAX_BATCH - count)
+            try:
+                n = batch.receive(self._socket.fileno(), wanted)
+            except BlockingIOError:
+                return count
+            except OSError:  # an ICMP error of something sent before
+                self.receive_errors += 1
+                count += 1
+                continue
+            core.receive_batch(batch, n, now)
+            count += n
+            if n < wanted:  # there are no more; or an error that the next turn sees
+                return count
+        return count
+
     def flush(self, core: DatagramCore) -> int:
         """Send what CORE has to send; return how many datagrams went out."""
+        if self._sender is None or not isinstance(core, BatchCore):
+            return self._send_singly(core.datagrams_to_send())
+        before, voice, after = core.outgoing()
+        count = self._send_singly(before)
+        if voice is not None:
+            n_refused = self._sender.send(self._socket.fileno(), voice)
+            self.send_errors += n_refused
+            count += len(voice) - n_refused
+        return count + self._send_singly(after)
+
+    def _send_singly(self, datagrams: Iterable[tuple[bytes, Address]]) -> int:
         send_to = self._socket.sendto
         count = 0
-        for datagram, addr in core.datagrams_to_send():
+        for datagram, addr in datagrams:
             try:
                 send_to(datagram, self._named(addr))
                 count += 1

@@ -1,0 +1,453 @@
+"""The voice of many calls as one numpy array, so that a batch of datagrams needs no Python object a frame.
+
+`MediaTable` is given to an `Endpoint`; each call takes a `Seat` in it, and its jitter buffer, time line and
+stamps then stand in the seat's record: `SeatPlayout`, `SeatTimeline` and `SeatStamps` are the same things as
+`JitterBuffer`, `Timeline` and `Stamps` to everyone else. A call that finds no seat does without.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from socket import AF_INET, AF_INET6
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iax import batch_kernels, jitter_kernels
+from iax.arrivals import N_WINDOWS, Arrivals
+from iax.formats import FRAME_SAMPLES, SAMPLES_PER_MS, Format
+from iax.frames import Address
+from iax.jitter import DEFAULT_DEPTH_MS, MAX_DEPTH_MS, MAX_FRAMES
+from iax.kernel import COMPILED, Record
+from iax.media import Timeline, Unwrapper
+from iax.playout import MediaStatistics, Playout
+from iax.reliability import Link, Stamps
+from iax.voice_record import KEY_WORDS, MAX_PAYLOAD, VOICE
+
+NAME_OCTETS = 28
+"""A socket address of IPv6; one of IPv4 has 16."""
+NAME_OCTETS_IPV4 = 16
+
+
+class MediaTable:
+    """The voice of up to N_SEATS calls, with the jitter buffers of `JitterBuffer` (same arguments)."""
+
+    def __init__(
+        self,
+        n_seats: int,
+        depth_ms: int = DEFAULT_DEPTH_MS,
+        *,
+        adaptive: bool = True,
+        max_depth_ms: int = MAX_DEPTH_MS,
+    ) -> None:
+        if not 0 <= depth_ms <= max_depth_ms:
+            raise ValueError(f"jitter buffer depth of {depth_ms} ms is not within 0 to {max_depth_ms} ms")
+        if n_seats < 1:
+            raise ValueError("a table needs at least one seat")
+        self._depth, self._max_depth = depth_ms * SAMPLES_PER_MS, max_depth_ms * SAMPLES_PER_MS
+        self._adaptive = adaptive
+        self.records = np.zeros(n_seats, VOICE).view(np.recarray)
+        # compiled code takes a plain array several times faster; uncompiled code needs the attributes
+        self._recs: Record = self.records.view(np.ndarray) if COMPILED else self.records
+        self.payloads: NDArray[np.uint8] = np.zeros((n_seats, MAX_FRAMES, MAX_PAYLOAD), np.uint8)
+        """Only what is used becomes real memory."""
+        self.names: NDArray[np.uint8] = np.zeros((2, n_seats, NAME_OCTETS), np.uint8)
+        """Where each call's peer is, as socket addresses of IPv4 (if it has one) and IPv6."""
+        self._table = np.full(1 << (4 * n_seats - 1).bit_length(), -1, np.int32)
+        self._free = list(range(n_seats - 1, -1, -1))
+        self._stale = False
+
+    def new_seat(self) -> Seat | None:
+        """Return a seat for a new call, None if all are taken."""
+        if not self._free:
+            return None
+        index = self._free.pop()
+        self.records[index] = np.zeros((), VOICE)
+        record = self.records[index]
+        record.base_depth = record.depth = self._depth
+        record.max_depth, record.adaptive = self._max_depth, self._adaptive
+        record.mean_fill = float(self._depth + FRAME_SAMPLES)
+        return Seat(self, index)
+
+    def free(self, index: int) -> None:
+        """Take a seat back (called by the seat)."""
+        self.records[index].rx_open = self.records[index].tx_open = 0
+        self.keys_changed(index, 0)
+        self._free.append(index)
+
+    @property
+    def n_free(self) -> int:
+        """How many seats there are yet."""
+        return len(self._free)
+
+    def keys_changed(self, index: int, has_key: int) -> None:
+        """Note that a seat has another key, or none (called by the seat)."""
+        self.records[index].has_key = has_key
+        self._stale = True
+
+    def receive(  # noqa: PLR0917 - the arrays of a batch
+        self,
+        datagrams: NDArray[np.uint8],
+        lengths: NDArray[np.int64],
+        names: NDArray[np.uint8],
+        ipv6: bool,
+        start: int,
+        n: int,
+        now: float,
+    ) -> int:
+        """Take datagrams START to N; return the first that is not plain voice of a seated call, or N."""
+        if self._stale:
+            batch_kernels.fill_table(self._table, self._recs)
+            self._stale = False
+        return int(
+            batch_kernels.receive_batch(
+                datagrams, lengths, names, ipv6, start, n, self._table, self._recs, self.payloads, now
+            )
+        )
+
+    def read(
+        self, seats: NDArray[np.int64], n_samples: int = FRAME_SAMPLES
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return a row of N_SAMPLES for each of SEATS, in its call's format, and what became of it (see
+        `iax.voice_batches`)."""
+        out = np.zeros((len(seats), 2 * n_samples), np.uint8)
+        fates = np.zeros(len(seats), np.uint8)
+        batch_kernels.read_batch(seats, self._recs, self.payloads, n_samples, out, fates)
+        return out, fates
+
+    def send(
+        self, seats: NDArray[np.int64], rows: NDArray[np.uint8], now: float
+    ) -> tuple[VoiceBatch, NDArray[np.int64]]:
+        """Make a mini frame of 20 ms for each of SEATS of its row; return them, and the indices of those that
+        want a full frame or may not pass here: their voice is still to be sent."""
+        out = np.empty((len(seats), batch_kernels.MINI_OCTETS + 2 * FRAME_SAMPLES), np.uint8)
+        octets = np.zeros(len(seats), np.int64)
+        left = np.zeros(len(seats), np.int64)
+        n_left = batch_kernels.send_batch(seats, self._recs, rows, out, octets, left, now)
+        if n_left:
+            gone = octets > 0
+            return VoiceBatch(self, seats[gone], out[gone], octets[gone]), left[:n_left]
+        return VoiceBatch(self, seats, out, octets), left[:0]
+
+
+class VoiceBatch:
+    """Mini frames that wait to be sent: one a row."""
+
+    def __init__(
+        self,
+        table: MediaTable,
+        seats: NDArray[np.int64],
+        datagrams: NDArray[np.uint8],
+        octets: NDArray[np.int64],
+    ) -> None:
+        self.datagrams = datagrams
+        self.octets = octets
+        self._names = table.names[:, seats]
+
+    def __len__(self) -> int:
+        return len(self.octets)
+
+    def names(self, *, ipv6: bool) -> NDArray[np.uint8]:
+        """Return where each goes, as socket addresses."""
+        names: NDArray[np.uint8] = self._names[int(ipv6)]
+        return names
+
+    def singly(self) -> list[tuple[bytes, Address]]:
+        """Return them as datagrams."""
+        return [
+            (self.datagrams[i, :octets].tobytes(), address_in(self._names[1, i], ipv6=True))
+            for i, octets in enumerate(self.octets)
+        ]
+
+
+class Seat:
+    """One call's record."""
+
+    def __init__(self, table: MediaTable, index: int) -> None:
+        self.table: MediaTable | None = table
+        self.index = index
+        """-1 once it was left."""
+        self.record: Record = table.records[index]
+        self.payloads: NDArray[np.uint8] = table.payloads[index]
+        self.playout = SeatPlayout(self)
+
+    def open(self, *, receiving: bool, sending: bool) -> None:
+        """Say whether mini frames may pass by themselves."""
+        self.record.rx_open, self.record.tx_open = receiving, sending
+
+    def playing_index(self, playout: Playout) -> int:
+        """Return `index` if PLAYOUT is the one here, else -1."""
+        return self.index if playout is self.playout else -1
+
+    def voice_of(self, link: Link) -> tuple[SeatTimeline, SeatStamps]:
+        """Return the time line and the stamps of a call with LINK, in this seat."""
+        return SeatTimeline(link, self), SeatStamps(self, link.stamps)
+
+    def known_as(self, address: Address, remote: int) -> None:
+        """The peer is at ADDRESS and uses call number REMOTE."""
+        if self.table is None:
+            return
+        name = name_of(address)
+        self.table.names[1, self.index] = name
+        self.table.names[0, self.index] = 0
+        if ":" not in address[0]:
+            ipv4 = struct.pack("=H", AF_INET) + name[2:4].tobytes() + name[20:24].tobytes() + bytes(8)
+            self.table.names[0, self.index, :NAME_OCTETS_IPV4] = np.frombuffer(ipv4, np.uint8)
+        words = np.frombuffer(name[8:24].tobytes(), ">u4").astype(np.int64)
+        scope = int.from_bytes(name[24:28].tobytes(), "little")
+        self.record.key[:] = (*words, address[1] << 15 | remote, scope)
+        self.table.keys_changed(self.index, 1)
+
+    def unknown(self) -> None:
+        """Another dialogue has that address and number now."""
+        if self.table is not None:
+            self.table.keys_changed(self.index, 0)
+
+    def leave(self) -> None:
+        """The call is over for good; its figures, and audio that nobody has read yet, stay with it."""
+        if self.table is None:
+            return
+        table, self.table = self.table, None
+        self.record = self.record.copy()
+        self.payloads = self.payloads[: int(self.record.top)].copy()
+        table.free(self.index)
+        self.index = -1
+
+
+class SeatPlayout(Playout):
+    """`JitterBuffer` in a seat."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        super().__init__()
+
+    @property
+    def format(self) -> Format:
+        """The format of what comes."""
+        return Format(int(self._seat.record.format_code))
+
+    @format.setter  # noqa: A003 - what a playout has
+    def format(self, format_: Format) -> None:
+        self._seat.record.format_code = int(format_)
+        self._seat.record.sample_bytes = format_.sample_bytes
+
+    def put(self, timestamp_ms: int, payload: bytes, now: float) -> None:
+        """Take a frame with its unwrapped time stamp."""
+        seat = self._seat
+        if seat.table is not None:
+            jitter_kernels.put(
+                seat.record, seat.payloads, timestamp_ms, np.frombuffer(payload, np.uint8), now
+            )
+
+    def read(self, n_samples: int = FRAME_SAMPLES) -> tuple[bytes, bool]:
+        """Return exactly N_SAMPLES and whether any of them stands in for audio that never arrived."""
+        out = np.empty(n_samples * self.format.sample_bytes, np.uint8)
+        lost = jitter_kernels.read(self._seat.record, self._seat.payloads, n_samples, out)
+        return out.tobytes(), bool(lost)
+
+    def hold(self, n_samples: int) -> bool:
+        """Return whether a modem should let N_SAMPLES pass without a `read`."""
+        return bool(jitter_kernels.hold(self._seat.record, n_samples))
+
+    def _waits(self) -> bool:
+        raise NotImplementedError  # `hold` has it
+
+    def clear(self) -> None:
+        """Forget all audio."""
+        jitter_kernels.clear(self._seat.record)
+
+    def comfort_noise(self) -> None:
+        """Note that the peer has announced silence."""
+        self._seat.record.announced_silence = 1
+
+    @property
+    def depth_samples(self) -> int:
+        """The fill to steer for: the delay in force, and the frame that is about to be read."""
+        return int(self._seat.record.depth) + FRAME_SAMPLES
+
+    @property
+    def fill_samples(self) -> int:
+        """Audio between the play position and the newest frame, gaps included."""
+        record = self._seat.record
+        return max(0, int(record.newest_end) - int(record.play_at)) if record.playing else 0
+
+    @property
+    def mean_fill_samples(self) -> float:
+        """The fill just before each read, smoothed."""
+        return float(self._seat.record.mean_fill)
+
+    @property
+    def clock_ppm(self) -> float | None:
+        """How much faster (+) the far end's clock is than ours."""
+        return self._arrival_figures().clock_ppm
+
+    def statistics(self) -> MediaStatistics:
+        """Return the counters."""
+        record = self._seat.record
+        arrivals = self._arrival_figures()
+        return MediaStatistics(
+            int(record.n_received),
+            int(record.n_duplicate),
+            int(record.n_late),
+            int(record.n_reordered),
+            int(record.n_refused),
+            int(record.samples_lost),
+            int(record.samples_dropped),
+            int(record.samples_inserted),
+            int(record.samples_held),
+            int(record.gaps_closed),
+            int(record.n_restarts),
+            float(record.jitter_s) * 1000,
+            arrivals.lateness_p95_ms,
+            arrivals.clock_ppm,
+            self.depth_samples,
+            self.fill_samples,
+        )
+
+    def _arrival_figures(self) -> Arrivals:
+        record = self._seat.record
+        order = [(int(record.first_point) + k) % N_WINDOWS for k in range(int(record.n_points))]
+        points = [(float(record.points_at[k]), float(record.points_least[k])) for k in order]
+        return Arrivals.of(points, record.bins.tolist(), int(record.n_binned))
+
+
+class _SeatUnwrapper(Unwrapper):
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        super().__init__()
+
+    @property
+    def _timestamp(self) -> int | None:
+        return int(self._seat.record.anchor_stamp) if self._seat.record.anchored else None
+
+    @_timestamp.setter
+    def _timestamp(self, timestamp: int | None) -> None:
+        self._seat.record.anchored = timestamp is not None
+        self._seat.record.anchor_stamp = timestamp or 0
+
+    @property
+    def _time(self) -> float:
+        return float(self._seat.record.anchor_time)
+
+    @_time.setter
+    def _time(self, time: float) -> None:
+        self._seat.record.anchor_time = time
+
+
+class SeatTimeline(Timeline):
+    """`Timeline` in a seat."""
+
+    def __init__(self, link: Link, seat: Seat) -> None:
+        self._seat = seat
+        super().__init__(link)
+        self._unwrapper = _SeatUnwrapper(seat)
+
+    @property
+    def _full_heard(self) -> bool:
+        return bool(self._seat.record.full_heard)
+
+    @_full_heard.setter
+    def _full_heard(self, heard: bool) -> None:
+        self._seat.record.full_heard = heard
+
+
+class SeatStamps(Stamps):
+    """`Stamps` in a seat."""
+
+    __slots__ = ("_seat",)
+
+    def __init__(self, seat: Seat, before: Stamps) -> None:
+        self._seat = seat
+        super().__init__()
+        for name in Stamps.__slots__:
+            setattr(self, name, getattr(before, name))
+
+    @property
+    def last(self) -> int:
+        """The highest sent."""
+        return int(self._seat.record.last_stamp)
+
+    @last.setter
+    def last(self, value: int) -> None:
+        self._seat.record.last_stamp = value
+
+    @property
+    def voice(self) -> int:
+        """That of the last voice."""
+        return int(self._seat.record.voice_stamp)
+
+    @voice.setter
+    def voice(self, value: int) -> None:
+        self._seat.record.voice_stamp = value
+
+    @property
+    def voice_time(self) -> float:
+        """When that went out."""
+        return float(self._seat.record.voice_time)
+
+    @voice_time.setter
+    def voice_time(self, value: float) -> None:
+        self._seat.record.voice_time = value
+
+    @property
+    def next_voice(self) -> int | None:
+        """That of the next frame of our own audio."""
+        return int(self._seat.record.next_stamp) if self._seat.record.has_next else None
+
+    @next_voice.setter
+    def next_voice(self, value: int | None) -> None:
+        self._seat.record.has_next = value is not None
+        self._seat.record.next_stamp = value or 0
+
+    @property
+    def epoch(self) -> int:
+        """The upper bits of the last full voice frame's."""
+        return int(self._seat.record.epoch)
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self._seat.record.epoch = value
+
+    @property
+    def sent_format(self) -> int:
+        """The format of the last full voice frame."""
+        return int(self._seat.record.sent_format)
+
+    @sent_format.setter
+    def sent_format(self, value: int) -> None:
+        self._seat.record.sent_format = value
+
+    @property
+    def frames_sent(self) -> int:
+        """Voice frames."""
+        return int(self._seat.record.frames_sent)
+
+    @frames_sent.setter
+    def frames_sent(self, value: int) -> None:
+        self._seat.record.frames_sent = value
+
+
+def name_of(address: Address) -> NDArray[np.uint8]:
+    """Return ADDRESS as a socket address of IPv6, of IPv4 the mapped form."""
+    host, _, scope = address[0].partition("%")
+    ip = ipaddress.ip_address(host)
+    packed = ip.packed if ip.version == 6 else bytes(10) + b"\xff\xff" + ip.packed
+    text = struct.pack("=H", AF_INET6) + struct.pack("!HI", address[1], 0) + packed
+    return np.frombuffer(text + struct.pack("=I", int(scope or 0)), np.uint8)
+
+
+def address_in(name: NDArray[np.uint8], *, ipv6: bool) -> Address:
+    """Return the address that a socket address says."""
+    octets = name.tobytes()
+    port = int.from_bytes(octets[2:4], "big")
+    if not ipv6:
+        return str(ipaddress.IPv4Address(octets[4:8])), port
+    ip = ipaddress.IPv6Address(octets[8:24])
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped), port
+    scope = struct.unpack_from("=I", octets, 24)[0]
+    return (f"{ip}%{scope}" if scope else str(ip)), port
+
+
+assert KEY_WORDS == 6  # what `Seat.known_as` writes
