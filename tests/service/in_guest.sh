@@ -12,8 +12,11 @@ chmod +x /usr/local/bin/cusemodem
 install -m 644 "$repository/systemd/sysusers.conf" /usr/lib/sysusers.d/cusemodem.conf
 systemd-sysusers
 install -m 644 "$repository"/systemd/cusemodem*.service /etc/systemd/system/
-chgrp cusemodem /dev/cuse
-chmod 660 /dev/cuse
+install -m 644 "$repository/udev/60-cusemodem.rules" /etc/udev/rules.d/
+udevadm control --reload
+udevadm trigger --action=add --subsystem-match=misc --sysname-match=cuse
+udevadm settle
+echo "cuse: $(stat -c '%G %a' /dev/cuse)"
 mkdir -p /etc/cusemodem/modems
 for k in 0 1; do
     printf '[modem]\npeername = fax%s\nport = 457%s\nserver = 127.0.0.1:9\n' $k $k > /etc/cusemodem/modems/ttyIAX$k
@@ -41,6 +44,21 @@ systemctl start cusemodem.service || { systemctl status cusemodem --no-pager; ex
 [ -z "$cold" ] || echo "cold start: $(($(date +%s) - began)) s, $(find /var/cache/cusemodem -name '*.nbc' | wc -l) kernels kept"
 echo "active: $(systemctl show -P ActiveState cusemodem) $(systemctl show -P StatusText cusemodem)"
 for k in 0 1; do [ -c /dev/ttyIAX$k ] && echo "node: ttyIAX$k"; done
+udevadm settle
+echo "udev: $(stat -c '%U %G %a' /dev/ttyIAX0) $(readlink -f /dev/serial/by-id/cusemodem-ttyIAX0)"
+echo "properties: $(udevadm info -q property /dev/ttyIAX0 | grep -E '^(ID_MM|ID_SERIAL|TAGS)' | sort | tr '\n' ' ')"
+echo "device unit: $(systemctl show -P ActiveState dev-ttyIAX0.device)"
+PYTHONPATH=$repository
+export PYTHONPATH
+coproc holder { cd "$repository" && exec "$python" -m tests.service.port_holder /dev/ttyIAX0; }
+holding() {  # WHAT: the program still has its port open; does its modem answer?
+    echo >&"${holder[1]}"
+    read -r -t 60 -u "${holder[0]}" answer || answer="nothing at all"
+    echo "program $1: $answer"
+}
+read -r -t 60 -u "${holder[0]}" answer && echo "program: $answer"
+before=$(stat -c '%i %U %a' /dev/ttyIAX0)
+holding "at first"
 pid=$(systemctl show -P MainPID cusemodem)
 echo "user: $(stat -c %U "/proc/$pid") capabilities: $(awk '/CapEff/ {print $2}' "/proc/$pid/status")"
 echo "nice: $(awk '{print $19}' "/proc/$pid/stat")"
@@ -67,7 +85,17 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 echo "after kill -9: $(systemctl show -P ActiveState cusemodem) restarts $(systemctl show -P NRestarts cusemodem)"
+echo "stored: $(systemctl show -P NFileDescriptorStore cusemodem)"
+holding "after kill -9 of the service"
+systemctl restart cusemodem
+holding "after systemctl restart"
+pkill -9 -P "$(systemctl show -P MainPID cusemodem)"
+holding "after kill -9 of the worker"
+[ "$(stat -c '%i %U %a' /dev/ttyIAX0)" = "$before" ] && echo "node: the same all the time"
+echo "device unit: $(systemctl show -P ActiveState dev-ttyIAX0.device) since before"
+echo "stored: $(systemctl show -P NFileDescriptorStore cusemodem)"
 systemctl stop cusemodem
+for _ in $(seq 50); do [ ! -e /dev/ttyIAX0 ] && break; sleep 0.1; done
 echo "status unit: $(systemctl show -P ActiveState cusemodem-status) mounts $(grep -c /run/cusemodem /proc/mounts || true)"
 echo "stopped: $(systemctl show -P Result cusemodem) $(find /dev -name 'ttyIAX*' | wc -l) nodes"
 echo "all done"

@@ -99,4 +99,15 @@ def test_with_systemd_and_cuse_in_a_guest(uml: Guest) -> None:
     assert "template stopped: success 0 nodes" in said
     assert "status unit: inactive mounts 0" in said, "it goes with the service"
     assert any(line.startswith("after kill -9: active") for line in said)
+    # udev's rules: the service's group may make devices, the port is a serial port, and ModemManager keeps away.
+    assert {"cuse: cusemodem 660", "udev: uucp dialout 660 /dev/ttyIAX0", "device unit: active"} <= set(said)
+    properties = (
+        "ID_MM_DEVICE_IGNORE=1 ID_MM_PORT_IGNORE=1 ID_SERIAL=cusemodem_ttyIAX0 ID_SERIAL_SHORT=ttyIAX0"
+    )
+    assert any(line.startswith(f"properties: {properties} TAGS=:systemd:") for line in said), said
+    # systemd keeps the ports: an open file outlives the processes, and so do the node and its unit.
+    for occasion in ("kill -9 of the service", "systemctl restart", "kill -9 of the worker"):
+        assert f"program after {occasion}: works" in said, said
+    assert {"node: the same all the time", "device unit: active since before"} <= set(said)
+    assert said.count("stored: 4") == 2, "two descriptors a port, and no more after restarts"
     assert "stopped: success 0 nodes" in said
