@@ -1,7 +1,7 @@
 """A program that keeps a port open: `python -m tests.service.port_holder DEVICE`.
 
-Each line of its standard input asks whether the modem behind the open file still works; the answer is `works`, or
-why it does not.
+Each line of its standard input asks whether the modem behind the open file still works; the answer is
+`works`, or why it does not.
 """
 
 import sys
