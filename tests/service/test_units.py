@@ -99,7 +99,7 @@ def test_with_systemd_and_cuse_in_a_guest(uml: Guest) -> None:
     assert "template stopped: success 0 nodes" in said
     assert "status unit: inactive mounts 0" in said, "it goes with the service"
     assert any(line.startswith("after kill -9: active") for line in said)
-    # udev's rules: the service's group may make devices, the port is a serial port, and ModemManager keeps away.
+    # udev's rules: the service's group may make devices, and ModemManager keeps away.
     assert {"cuse: cusemodem 660", "udev: uucp dialout 660 /dev/ttyIAX0", "device unit: active"} <= set(said)
     properties = (
         "ID_MM_DEVICE_IGNORE=1 ID_MM_PORT_IGNORE=1 ID_SERIAL=cusemodem_ttyIAX0 ID_SERIAL_SHORT=ttyIAX0"
