@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,8 @@ from cusemodem.at.call_states import CallState
 from cusemodem.at.class1_states import State
 from cusemodem.at.engine import MAX_KEPT
 from cusemodem.at.host_data import BUFFER
+from cusemodem.at.outbox import MAX_WAITING
+from tests.at import mutations
 
 WORDS = [
     b"AT",
@@ -220,3 +223,32 @@ def test_a_line_that_ignores_room_loses_bytes_but_no_more() -> None:
         engine.host_bytes(bytes(4096))
     assert engine.room == 0
     assert engine.statistics().host_bytes_dropped == 100 * 4096 - BUFFER - MAX_KEPT
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mutated_input_in_every_state_whole_and_byte_by_byte(seed: int) -> None:
+    """A part of `python -m tests.at.mutations 1000000`."""
+    assert list(mutations.faults(1000, seed)) == []
+
+
+def test_memory_stays_bounded_whatever_is_fed() -> None:
+    """One engine that nobody reads from, a megabyte of mutated input, events of every kind between."""
+    rng = random.Random(3)
+    engine = Engine()
+    happenings = [e for e in ON_THE_CALL if not isinstance(e, bytes | tuple)]
+    tracemalloc.start()
+    try:
+        for _ in range(1000):
+            engine.host_bytes(mutations.mutated(rng) * 16)
+            if rng.random() < 0.3:
+                engine.event(rng.choice(happenings))
+            if rng.random() < 0.05:
+                engine.event(events.IncomingCall())
+            engine.tick(0)
+            engine.take_actions()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
+    assert len(engine.take_output()) <= MAX_WAITING
+    assert engine.statistics().output_bytes_dropped > 0
