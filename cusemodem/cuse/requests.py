@@ -26,6 +26,7 @@ from cusemodem.cuse.messages import (
 )
 from cusemodem.cuse.port import Port
 from cusemodem.cuse.record import Record
+from cusemodem.cuse.sessions import Processes
 from cusemodem.cuse.state import PortState
 from cusemodem.cuse.terminal import Terminal
 from cusemodem.cuse.waits import Outcome
@@ -42,10 +43,18 @@ class Channel:
     and refused.
     """
 
-    def __init__(self, port: Port, name: str = "", record: Record | None = None) -> None:
-        """``record`` is kept up to date for a successor, under the device's ``name``."""
+    def __init__(
+        self,
+        port: Port,
+        name: str = "",
+        record: Record | None = None,
+        processes: Processes | None = None,
+    ) -> None:
+        """``record`` is kept up to date for a successor, under the device's ``name``; ``processes`` are
+        those whose terminal the port may be, by default this machine's.
+        """
         self.port = port
-        self.terminal = Terminal(port)
+        self.terminal = Terminal(port, processes)
         self._name = name
         self._record = record
         self._saved: tuple[object, ...] = ()

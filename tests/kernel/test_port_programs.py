@@ -5,11 +5,15 @@
 import json
 import subprocess
 import sys
+import tarfile
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.bed.guest import BED, Guest
+from tests.kernel.checks_terminal_programs import PYSERIAL_TESTS
 from tests.kernel.differential import Difference, Listed, judge, listed
 from tests.kernel.port_checks import CHECKED
 
@@ -19,12 +23,27 @@ pytestmark = pytest.mark.kernel
 @pytest.fixture(scope="module")
 def results(uml: Guest) -> dict[str, dict[str, Any]]:
     subprocess.run([str(BED / "guest-packages"), "fetch"], check=True)
+    _fetch_pyserials_tests()
     done = uml([sys.executable, "-m", "tests.kernel.port_checks"], timeout_s=400)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"check"')]
     found = {line["check"]: line for line in lines}
     assert found, f"no check ran: status {done.returncode}\n{done.stdout}{done.stderr}"
     found["the end"] = {"status": done.returncode, "stderr": done.stderr[-3000:]}
     return found
+
+
+def _fetch_pyserials_tests() -> None:
+    """They are in its source package only."""
+    if PYSERIAL_TESTS.is_dir():
+        return
+    directory = PYSERIAL_TESTS.parent.parent
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as download:
+        command = ["pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "pyserial==3.5"]
+        subprocess.run([sys.executable, "-m", *command, "-d", download], check=True)
+        (archive,) = Path(download).glob("*.tar.gz")
+        with tarfile.open(archive) as tar:
+            tar.extractall(directory, filter="data")
 
 
 @pytest.mark.parametrize("name", CHECKED)
