@@ -6,8 +6,10 @@ finds its modem as it left it. Prints a line for each thing seen; the last is "a
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import struct
 import sys
 import tempfile
 import termios
@@ -44,6 +46,14 @@ class Program:
             answer += os.read(self.file, 1000)
             assert time.monotonic() < deadline, answer
         return answer
+
+    def hang_up(self) -> None:
+        """Drop DTR, and set the modem up again."""
+        fcntl.ioctl(self.file, termios.TIOCMBIC, struct.pack("I", termios.TIOCM_DTR))
+        time.sleep(0.2)
+        fcntl.ioctl(self.file, termios.TIOCMBIS, struct.pack("I", termios.TIOCM_DTR))
+        termios.tcflush(self.file, termios.TCIFLUSH)
+        assert b"OK" in self.ask(b"ATE0S0=0+FCLASS=1")
 
     def check(self) -> None:
         """The same open file, the same terminal settings, the same modem settings."""
