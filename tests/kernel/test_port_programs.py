@@ -3,9 +3,9 @@
 """
 
 import json
+import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,7 @@ def _fetch_pyserials_tests() -> None:
         command = ["pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "pyserial==3.5"]
         subprocess.run([sys.executable, "-m", *command, "-d", download], check=True)
         (archive,) = Path(download).glob("*.tar.gz")
-        with tarfile.open(archive) as tar:
-            tar.extractall(directory, filter="data")
+        shutil.unpack_archive(archive, directory)
 
 
 @pytest.mark.parametrize("name", CHECKED)
