@@ -1,9 +1,9 @@
 """Restarts of the service under an open faxgetty: `python -m tests.service.restarts [N]`, in a guest (100).
 
-HylaFAX's faxgetty has a port open, waiting in select; the service is killed, its workers are killed, or it hands
-over, in turn. After every restart faxgetty is the same process in the same open file; every tenth time (and at
-the end) a call comes in, which it has to hear of and answer. Prints a line a restart, and at the end one JSON
-object with the figures.
+HylaFAX's faxgetty has a port open, waiting in select; the service is killed, its workers are killed, or it
+hands over, in turn. After every restart faxgetty is the same process in the same open file; every tenth time
+(and at the end) a call comes in, which it has to hear of and answer. Prints a line a restart, and at the end
+one JSON object with the figures.
 """
 
 from __future__ import annotations
