@@ -137,7 +137,7 @@ def _next_octet(rec: Record) -> bool:
                 rec.crc = _FCS_PRESET
                 rec.ones = 0
                 rec.kind = _OCTET_DATA
-        elif rec.end and rec.flags_since_frame >= _MIN_FLAGS_AT_END:
+        elif rec.end and rec.preamble_left == 0 and rec.flags_since_frame >= _MIN_FLAGS_AT_END:
             return False
     rec.bits_left = 8
     if rec.kind == _OCTET_DATA:

@@ -14,6 +14,8 @@ class Measures:
     evm: float  #: error vector magnitude, rms, as a share of the rms symbol
     carrier_offset_hz: float
     clock_offset_ppm: float  #: the far end's clock against ours; positive: theirs is fast
+    v21_snr_db: float  #: of the V.21 carrier, over 0–4 kHz; 0 before the first flags
+    v21_carrier_offset_hz: float  #: of both its tones together
     n_trained: int  #: trainings learnt, and tried in vain
     n_training_failed: int
     n_frames_good: int  #: V.21 frames with a right FCS

@@ -13,6 +13,7 @@ from dsp.kernel import Record, kernel
 from dsp.matched_filter import half_symbols
 from dsp.pulse import SAMPLE_RATE_HZ
 from dsp.qam_echo import echo_begin, find_echo
+from dsp.qam_jitter import jitter_begin
 from dsp.qam_rx_state import CHUNK, ECHO_PAST, EQ_CENTRE, EQ_TAPS, FIT_SYMBOLS, TRAINING
 from dsp.qam_tables import BAUD, KNOWN, KNOWN_START, POINT, PULSE, RX_HALF
 
@@ -256,6 +257,7 @@ def _begin_tracking(rx: Record, first: float, turn: float) -> None:
     for k in range(ECHO_PAST):
         past[k] = POINT[rx.row, KNOWN[KNOWN_START[rx.row] + start - ECHO_PAST + k]]
     echo_begin(rx, past, rx.angle)
+    jitter_begin(rx)
     rx.n_symbols = start
     rx.t_z = first + (2 * start - _FIRST) * rx.step
     half_symbols(rx, EQ_TAPS, 0)

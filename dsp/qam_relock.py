@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dsp.kernel import Record, kernel
 from dsp.matched_filter import half_symbols
+from dsp.qam_jitter import jitter_slipped
 from dsp.qam_rx_state import BATCH, EQ_CENTRE, EQ_TAPS
 from dsp.qam_tables import HOPELESS_MSE, MODULATIONS, N_LABELS, POINT_IM, POINT_RE, PULSE, RX_HALF, TRELLIS
 from dsp.viterbi import path_growth, viterbi_begin, viterbi_symbols
@@ -170,6 +171,7 @@ def relock(rx: Record) -> bool:
         rx.timing_sum = 0.0
         rx.timing_weight = 0.0
         rx.timing_symbols = 0
+        jitter_slipped(rx)
     rx.t_z = t_z - EQ_TAPS * rx.step
     half_symbols(rx, EQ_TAPS, 0)
     return bool(locked)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from dsp.kernel import Record, kernel
 from dsp.pulse import SAMPLE_RATE_HZ
 from dsp.qam_fit import fit, fit_instant
+from dsp.qam_hold import decide_again
+from dsp.qam_jitter import find_jitter
 from dsp.qam_relock import RELOCK_SYMBOLS, relock
 from dsp.qam_rx_state import (
     BLOCK,
@@ -52,8 +54,12 @@ _PIECES = BLOCK // _PIECE
 _QUIET_LEAST = 0.06
 _QUIET_OF_NOISE = 3.0
 _QUIET_MOST = 0.25
-#: Quiet samples that mean the carrier has gone: more than a lost packet of 20 ms.
+#: Quiet samples that mean the carrier has gone: more than a lost packet of 20 ms. When they are digital
+#: silence, to the bit, packets filled up on the way are as likely, and three in a row are not yet the end.
 _GONE = BLOCK + _PIECE
+_GONE_STILL = 3 * BLOCK + _PIECE
+#: Samples unlike the one before that digital silence may have, at its ends.
+_STILL = 2 * _PIECE
 #: Quiet samples that do after turn-off ones, of which this many were seen up to _EDGE samples before the end.
 _ENDED = 80
 _TURN_OFF_ONES = 12
@@ -75,7 +81,7 @@ def qam_rx_start(rx: Record, code: int) -> bool:
     rx.state = OFF
     if row < 0:
         return False
-    rx.row = row
+    rx.wanted_row = row
     rx.events = 0
     rx.n_in = 0
     rx.bad_from = 0
@@ -95,11 +101,15 @@ def qam_rx_stop(rx: Record) -> None:
 @kernel
 def _search(rx: Record) -> None:
     rx.state = SEARCH
+    rx.row = rx.wanted_row
     rx.line_energy[:] = np.float32(0)
     rx.quiet = 0
+    rx.moving = 0
     rx.lost_blocks = 0
     rx.nonsense = 0
     rx.hopeless = 0
+    rx.n_held = 0
+    rx.n_unheld = 0
 
 
 @kernel
@@ -156,9 +166,19 @@ def _quiet_tail(rx: Record, x: NDArray[np.float32]) -> int:
             tail = 0
             loud += energy
             n_loud += _PIECE
+    moving = 0
+    for n in range(max(BLOCK - tail, 1), BLOCK):
+        moving += x[n] != x[n - 1]
+    rx.moving = rx.moving + moving if tail == BLOCK else moving
     if n_loud == BLOCK:
         rx.power += np.float32(_POWER_WEIGHT) * (loud / n_loud - rx.power)
     return tail
+
+
+@kernel
+def _is_gone(rx: Record, quiet: int) -> bool:
+    """Whether the last ``quiet`` samples are too many for a gap in the signal."""
+    return quiet >= (_GONE_STILL if rx.moving <= _STILL else _GONE)
 
 
 @kernel
@@ -171,7 +191,7 @@ def _watch_training(rx: Record, x: NDArray[np.float32], lost: bool) -> bool:
         return True
     _distrust(rx, rx.n_in - BLOCK, rx.n_in)
     rx.quiet += BLOCK
-    return bool(rx.quiet < _GONE)
+    return not _is_gone(rx, rx.quiet)
 
 
 @kernel
@@ -187,10 +207,20 @@ def _measure(rx: Record) -> None:
 
 
 @kernel
+def _put_out_until(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
+    """Decide everything before instant ``until``, whatever it is; as :func:`track`."""
+    n_out = track(rx, until, out, n_out)
+    if rx.n_held > 0:
+        decide_again(rx)
+        n_out = track(rx, until, out, n_out)
+    return put_out_all(rx, out, n_out)
+
+
+@kernel
 def _lose_carrier(rx: Record, at: int, out: NDArray[np.uint8], n_out: int) -> int:
     """The carrier went at sample ``at``: give out what came before, and search again."""
     training = rx.state == TRAINING
-    n_out = put_out_all(rx, out, track(rx, float(at), out, n_out))
+    n_out = _put_out_until(rx, float(at), out, n_out)
     if training:
         _fail(rx)
         return 0
@@ -206,8 +236,9 @@ def _lose_carrier(rx: Record, at: int, out: NDArray[np.uint8], n_out: int) -> in
 def _receive(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np.uint8]) -> int:
     """One block of training or data: watch the carrier, and track as far as is safe.
 
-    A quiet line is the end of the carrier, or a packet lost on the way and filled with silence. Turn-off ones
-    before it say the former at once; otherwise it must last longer than a packet.
+    A quiet line is the end of the carrier, or packets lost on the way and filled with silence. Turn-off ones
+    before it say the former at once; otherwise it must last longer than one packet, and longer than three
+    when it is digital silence.
     """
     if lost:
         rx.n_lost_samples += BLOCK
@@ -221,10 +252,11 @@ def _receive(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np.uin
     gone_at = rx.n_in - quiet
     if quiet > 0:
         _distrust(rx, gone_at - _PIECE, rx.n_in)
-    n_out = track(rx, float(gone_at - (_EDGE if quiet >= _ENDED else 0)), out, 0)
     if quiet >= _ENDED:
-        n_out = put_out_all(rx, out, n_out)
-    if quiet >= _GONE or (quiet >= _ENDED and rx.n_ones >= _TURN_OFF_ONES):
+        n_out = _put_out_until(rx, float(gone_at - _EDGE), out, 0)
+    else:
+        n_out = track(rx, float(gone_at - (_EDGE if quiet > 0 else 0)), out, 0)
+    if _is_gone(rx, quiet) or (quiet >= _ENDED and rx.n_ones >= _TURN_OFF_ONES):
         return _lose_carrier(rx, gone_at, out, n_out)
     if tail < BLOCK:
         rx.lost_blocks = 0
@@ -275,6 +307,7 @@ def qam_rx_block(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np
         if rx.mse > _TRAINED_MSE:
             _fail(rx)
             return 0
+        find_jitter(rx)
         if not IS_SHORT[rx.row]:
             remember(rx)
         rx.n_trained += 1
@@ -287,6 +320,9 @@ def qam_rx_block(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np
             if relock(rx):
                 rx.nonsense = 0
                 rx.n_relocked += 1
+                if rx.n_held > 0:
+                    decide_again(rx)
+                n_out = track(rx, float(rx.n_in), out, n_out)
         if rx.hopeless > _HOPELESS_BLOCKS:
             rx.events |= EVENT_CARRIER_LOST
             _search(rx)

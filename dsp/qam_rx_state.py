@@ -39,6 +39,14 @@ ECHO_PAST = 40
 #: Symbols whose trellis decisions are kept; a power of two.
 TRELLIS_HISTORY = 128
 
+#: Phase jitter (qam_jitter.py): lines that are followed, symbols whose phase errors are averaged, and how
+#: many such means a spectrum is made of (0.85 s at 2400 Bd).
+JITTER_LINES = 2
+JITTER_MEAN = 4
+JITTER_PAST = 512
+#: Symbols that wait for whoever watches them; a power of two.
+SYMBOL_RING = 128
+
 # States.
 OFF, SEARCH, ALTERNATION, COLLECT, TRAINING, DATA = range(6)
 
@@ -50,6 +58,7 @@ QAM_RX = np.dtype(
     [
         ("state", "i4"),
         ("row", "i4"),  # of qam_tables
+        ("wanted_row", "i4"),  # the one that was asked for; a long training may come instead of a short one
         ("events", "u1"),
         # samples
         ("n_in", "i8"),  # received since the start
@@ -89,6 +98,17 @@ QAM_RX = np.dtype(
         ("echo_im", "f4", (ECHO_TAPS,)),
         ("past_re", "f4", (ECHO_PAST + CHUNK,)),  # decided symbols as they were received; then the chunk's
         ("past_im", "f4", (ECHO_PAST + CHUNK,)),
+        # phase jitter
+        ("jitter_lines", "i4"),  # how many there are
+        ("jitter_turn", "f8", (JITTER_LINES,)),  # radians a symbol
+        ("jitter_angle", "f8", (JITTER_LINES,)),  # at the next symbol
+        ("jitter_re", "f4", (JITTER_LINES,)),  # phase swing with the angle's cosine and sine, radians
+        ("jitter_im", "f4", (JITTER_LINES,)),
+        ("jitter_age", "i4", (JITTER_LINES,)),  # symbols it has been learned from
+        ("jitter_past", "f4", (JITTER_PAST,)),  # means of phase errors
+        ("n_jitter_past", "i4"),
+        ("jitter_sum", "f4"),  # of the next mean
+        ("jitter_symbols", "i4"),
         # symbols and bits
         ("n_symbols", "i4"),  # of the known sequence that have been decided
         ("phase", "i4"),  # of the last symbol, 45° steps; with a trellis code its Y
@@ -126,9 +146,17 @@ QAM_RX = np.dtype(
         # carrier watch
         ("power", "f4"),  # of the signal, int16 units squared
         ("quiet", "i4"),  # samples that have been quiet up to now
+        ("moving", "i4"),  # of these, samples that are not like the one before: every line's noise has them
         ("lost_blocks", "i4"),  # flagged blocks that wait for the next to tell what they were
+        ("n_held", "i4"),  # symbols whose bits are held back (qam_hold.py)
+        ("n_unheld", "i4"),  # symbols to come that must not be
         ("nonsense", "i4"),  # symbols decided in chunks that made no sense, up to now
         ("hopeless", "i4"),  # blocks since nonsense began
+        # symbols for a watcher (dsp/channel.py)
+        ("watched", "u1"),
+        ("n_watched", "i8"),  # symbols since the start
+        ("watched_received", "c8", (SYMBOL_RING,)),
+        ("watched_decided", "c8", (SYMBOL_RING,)),
         # measures
         ("mse", "f4"),  # mean squared error of decisions, points of unit energy
         ("snr_db", "f4"),

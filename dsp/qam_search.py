@@ -1,8 +1,8 @@
-"""Searching: recognise the alternation that opens every training, then find where it breaks.
+"""Searching: recognise the alternation that opens every training.
 
 Power alone proves nothing: noise, speech, tones and V.21 have it too. The two alternating points of a
 training make a line spectrum, carrier and carrier ± half the symbol rate, which nothing else on a fax line
-does; and after it the first symbols of a known sequence must follow.
+does; and after it the first symbols of a known sequence must follow (qam_match.py).
 """
 
 from __future__ import annotations
@@ -11,18 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.kernel import Record, kernel
-from dsp.matched_filter import half_symbols, n_half_symbols_ready
 from dsp.pulse import SAMPLE_RATE_HZ
-from dsp.qam_rx_state import (
-    ALTERNATION,
-    BLOCK,
-    COLLECT,
-    EVENT_TRAINING_SEEN,
-    PREFIX,
-    SEARCH,
-    WORK,
-)
-from dsp.qam_tables import BAUD, IS_SHORT, MODULATIONS, TRELLIS
+from dsp.qam_match import match_block
+from dsp.qam_rx_state import ALTERNATION, BLOCK, SEARCH
+from dsp.qam_tables import BAUD, MODULATIONS
 
 _HALF = BLOCK // 2
 #: Quietest training that is looked at, -48 dBm0, as energy of a half block.
@@ -32,18 +24,6 @@ _LINES_SHARE = 0.5
 #: Part that each of the outer lines must have, and both together. A line shape may have cut one of them down.
 _OUTER_SHARE = 0.015
 _OUTER_SHARES = 0.15
-#: Squared correlation with the known sequence, of 1: lines with much delay distortion leave a third of it.
-_MATCH = 0.3
-#: V.17's long training must not be found in a short one, which begins alike and has 0.35 of it.
-_MATCH_LONG = 0.45
-#: Positions after the best that must be worse.
-_MATCH_BEYOND = 8
-#: Half symbols kept when the older ones are forgotten: a maximum just found is among them.
-_KEPT = 4 * PREFIX
-#: The generators of V.27ter and V.29 repeat after so many symbols. If the beginning was lost and a repetition
-#: found, it comes at least this much of a period after the alternation.
-_REPETITION = 127
-_SURELY_REPETITION = 0.9
 #: Blocks without alternation after which the break must have been found: PREFIX symbols and some.
 _PATIENCE = 6
 
@@ -51,23 +31,12 @@ _PATIENCE = 6
 _ROWS = len(MODULATIONS)
 _LINE_RE = np.zeros((_ROWS, 3, _HALF), np.float32)
 _LINE_IM = np.zeros((_ROWS, 3, _HALF), np.float32)
-#: First known symbols, less their mean (which the alternation has too) and scaled to PREFIX energy.
-_PREFIX_RE = np.zeros((_ROWS, PREFIX), np.float32)
-_PREFIX_IM = np.zeros((_ROWS, PREFIX), np.float32)
-#: What the mean's energy takes away from a perfect match.
-_MATCH_SCALE = np.zeros(_ROWS, np.float32)
 for _row, _m in enumerate(MODULATIONS):
     for _line in range(3):
         _hz = _m.carrier_hz + (_line - 1) * _m.baud // 2
         _angles = -2 * np.pi * _hz * np.arange(_HALF) / SAMPLE_RATE_HZ
         _LINE_RE[_row, _line] = np.cos(_angles)
         _LINE_IM[_row, _line] = np.sin(_angles)
-    _known = np.array(_m.turn_on.known[:PREFIX]) * _m.unit
-    _less = _known - _known.mean()
-    _MATCH_SCALE[_row] = np.sum(np.abs(_known) ** 2) / np.sum(np.abs(_less) ** 2)
-    _less *= np.sqrt(PREFIX / np.sum(np.abs(_less) ** 2))
-    _PREFIX_RE[_row] = _less.real
-    _PREFIX_IM[_row] = _less.imag
 
 
 @kernel
@@ -151,69 +120,8 @@ def search_block(rx: Record, x: NDArray[np.float32]) -> None:
                 rx.turn_im += a_re * b_im - a_im * b_re
     if rx.state == ALTERNATION:
         rx.turn = np.arctan2(rx.turn_im, rx.turn_re) / _HALF * 2.0 * rx.step  # radians a symbol
-        _match_block(rx)
+        match_block(rx)
         if rx.state == ALTERNATION:
             rx.patience -= 1
             if rx.patience < 0:
                 rx.state = SEARCH
-
-
-@kernel
-def _match_block(rx: Record) -> None:
-    """Correlate all new positions with the known sequence; on a clear maximum go on to COLLECT."""
-    if rx.n_z > WORK - 2 * BLOCK:  # forget the older half symbols
-        drop = rx.n_z - _KEPT
-        for k in range(_KEPT):
-            rx.z_re[k] = rx.z_re[k + drop]
-            rx.z_im[k] = rx.z_im[k + drop]
-        for k in range(max(rx.n_matched - drop, 0)):
-            rx.match[k] = rx.match[k + drop]
-        rx.n_matched = max(rx.n_matched - drop, 0)
-        rx.n_z -= drop
-    n_new = n_half_symbols_ready(rx)
-    half_symbols(rx, n_new, rx.n_z)
-    rx.n_z += n_new
-
-    ref_re = np.empty(PREFIX, np.float32)
-    ref_im = np.empty(PREFIX, np.float32)
-    for k in range(PREFIX):
-        cosine, sine = np.cos(rx.turn * k), np.sin(rx.turn * k)
-        ref_re[k] = _PREFIX_RE[rx.row, k] * cosine - _PREFIX_IM[rx.row, k] * sine
-        ref_im[k] = _PREFIX_RE[rx.row, k] * sine + _PREFIX_IM[rx.row, k] * cosine
-    while rx.n_matched + 2 * PREFIX - 1 <= rx.n_z:
-        at = rx.n_matched
-        re = np.float32(0)
-        im = np.float32(0)
-        energy = np.float32(1e-9)
-        for k in range(PREFIX):
-            z_re, z_im = rx.z_re[at + 2 * k], rx.z_im[at + 2 * k]
-            re += z_re * ref_re[k] + z_im * ref_im[k]
-            im += z_im * ref_re[k] - z_re * ref_im[k]
-            energy += z_re * z_re + z_im * z_im
-        rx.match[at] = (re * re + im * im) / (energy * PREFIX) * _MATCH_SCALE[rx.row]
-        rx.n_matched += 1
-
-    best = 1
-    for k in range(2, rx.n_matched - 1):
-        if rx.match[k] > rx.match[best]:
-            best = k
-    if rx.n_matched > best + _MATCH_BEYOND and rx.match[best] > (
-        _MATCH_LONG if TRELLIS[rx.row] and not IS_SHORT[rx.row] else _MATCH
-    ):
-        _begin_collecting(rx, best)
-
-
-@kernel
-def _begin_collecting(rx: Record, best: int) -> None:
-    """The known sequence begins about half symbol ``best``: leave its first symbol's instant in ``t_z``."""
-    left, middle, right = np.sqrt(rx.match[best - 1]), np.sqrt(rx.match[best]), np.sqrt(rx.match[best + 1])
-    bend = left - 2 * middle + right
-    between = 0.5 * (left - right) / bend if bend < 0 else 0.0
-    rx.t_z += (best - rx.n_z + min(max(between, -0.5), 0.5)) * rx.step
-    while (
-        not TRELLIS[rx.row] and rx.t_z - rx.alternation_end > _REPETITION * 2 * rx.step * _SURELY_REPETITION
-    ):
-        rx.t_z -= _REPETITION * 2 * rx.step
-    rx.power = rx.line_energy[1] / _HALF
-    rx.state = COLLECT
-    rx.events |= EVENT_TRAINING_SEEN

@@ -15,6 +15,7 @@ from dsp.matched_filter import half_symbols
 from dsp.pulse import SAMPLE_RATE_HZ
 from dsp.qam_echo import echo_begin
 from dsp.qam_fit import solve_near
+from dsp.qam_jitter import fit_jitter
 from dsp.qam_rx_state import ECHO_PAST, ECHO_TAPS, EQ_CENTRE, EQ_TAPS, TRAINING
 from dsp.qam_tables import ALTERNATION, BAUD, KNOWN, KNOWN_START, N_KNOWN, POINT, PULSE, RX_HALF
 
@@ -169,11 +170,16 @@ def fit_short(rx: Record) -> None:
     y_re = np.empty(n, np.float32)
     y_im = np.empty(n, np.float32)
     mse, re, im, more = _judge(rx, first, usable, y_re, y_im)
-    rx.turn += min(max(more, -_TURN_LIMIT), _TURN_LIMIT)
+    if rx.jitter_lines == 0:  # jitter looks like an offset, too
+        rx.turn += min(max(more, -_TURN_LIMIT), _TURN_LIMIT)
     first = _find_instant(rx, first, usable)
     mse, re, im, more = _judge(rx, first, usable, y_re, y_im)
     rx.gain /= np.float32(np.sqrt(max(re * re + im * im, 1e-9)))
     angle = np.arctan2(im, re)
+    if rx.jitter_lines > 0:
+        further, more, mse = fit_jitter(rx, usable, y_re, y_im, angle)
+        angle += further
+        rx.turn += min(max(more, -_TURN_LIMIT), _TURN_LIMIT)
     expected = rx.kept_mse
     if rx.echo:  # it is still in what was judged here
         for i in range(ECHO_TAPS):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dsp.kernel import kernel
+from dsp.level import BLOCK
 from dsp.modulation import Modulation
 from dsp.pulse import CARRIER_STEPS, SAMPLE_RATE_HZ, TX_SYMBOLS, rx_half_taps, rx_phases, tx_phases
 from dsp.v17 import V17
@@ -29,6 +32,11 @@ CARRIER_STEP = _ints([m.carrier_hz * CARRIER_STEPS // SAMPLE_RATE_HZ for m in MO
 _TURN = np.exp(2j * np.pi * np.arange(CARRIER_STEPS) / CARRIER_STEPS)
 COSINE = _TURN.real.astype(np.float32)
 SINE = _TURN.imag.astype(np.float32)
+#: Carriers over a block, which is a whole number of their cycles.
+_STEPS = CARRIER_STEP[:, None] * np.arange(BLOCK) % CARRIER_STEPS
+CARRIER_COSINE = COSINE[_STEPS]
+CARRIER_SINE = SINE[_STEPS]
+assert BLOCK % CARRIER_STEPS == 0
 
 # --- points and bits
 
@@ -93,6 +101,17 @@ ALTERNATION = np.array([np.array(m.turn_on.alternation) * m.unit for m in MODULA
 DATA_SCRAMBLER_STATE = np.array([m.turn_on.scrambler_state for m in MODULATIONS], np.int64)
 DATA_TRELLIS_STATE = _ints([m.turn_on.trellis_state for m in MODULATIONS])
 IS_SHORT = np.array([m.turn_on.short for m in MODULATIONS])
+#: The row of the long training at the same rate.
+LONG_ROW = _ints(
+    [
+        next(
+            k
+            for k, m in enumerate(MODULATIONS)
+            if m.code == (short.code - 1 if short.turn_on.short else short.code)
+        )
+        for short in MODULATIONS
+    ]
+)
 DATA_PHASE = _ints([m.turn_on.phase for m in MODULATIONS])
 N_TURN_OFF = _ints([m.n_turn_off for m in MODULATIONS])
 N_TURN_OFF_SILENCE = _ints([m.n_turn_off_silence for m in MODULATIONS])
@@ -104,9 +123,19 @@ PULSE = _ints([_PULSES.index((m.baud, m.carrier_hz, m.rolloff)) for m in MODULAT
 #: A symbol is TX_PHASES[pulse] / TX_STEP[pulse] samples long.
 TX_PHASES = _ints([len(tx_phases(baud, rolloff)) for baud, _, rolloff in _PULSES])
 TX_STEP = _ints([baud * len(tx_phases(baud, rolloff)) // SAMPLE_RATE_HZ for baud, _, rolloff in _PULSES])
-TX_PULSE = np.zeros((len(_PULSES), TX_PHASES.max(), TX_SYMBOLS), np.float32)
+#: Samples that a symbol reaches, rounded up for vector instructions.
+TX_REACH = _ints([-(-TX_SYMBOLS * SAMPLE_RATE_HZ // baud // 8) * 8 for baud, _, _ in _PULSES])
+#: What a symbol of 1 adds to these samples, by how far into the symbol (less than TX_STEP) the first one is.
+TX_PULSE = np.zeros((len(_PULSES), TX_STEP.max(), TX_REACH.max()), np.float32)
 for _pulse, (_baud, _, _rolloff) in enumerate(_PULSES):
-    TX_PULSE[_pulse, : TX_PHASES[_pulse]] = tx_phases(_baud, _rolloff)
+    for _phase in range(TX_STEP[_pulse]):
+        _ages = np.arange(_phase, TX_SYMBOLS * TX_PHASES[_pulse], TX_STEP[_pulse])
+        TX_PULSE[_pulse, _phase, : len(_ages)] = tx_phases(_baud, _rolloff)[
+            _ages % TX_PHASES[_pulse], _ages // TX_PHASES[_pulse]
+        ]
+#: So many half symbols are a whole number of samples, the least there is.
+CYCLE_OUTPUTS = _ints([2 * baud // math.gcd(SAMPLE_RATE_HZ, 2 * baud) for baud, _, _ in _PULSES])
+CYCLE_SAMPLES = _ints([SAMPLE_RATE_HZ // math.gcd(SAMPLE_RATE_HZ, 2 * baud) for baud, _, _ in _PULSES])
 RX_HALF = _ints([rx_half_taps(baud) for baud, _, _ in _PULSES])
 RX_PULSE = np.array([rx_phases(*pulse) for pulse in _PULSES])
 

@@ -13,6 +13,8 @@ from dsp.kernel import Record, kernel
 from dsp.matched_filter import half_symbols, n_half_symbols_ready
 from dsp.pulse import SAMPLE_RATE_HZ
 from dsp.qam_echo import adapt_echo, move_past, take_echo_off
+from dsp.qam_hold import MOST_HELD, NOTE, decide_again, take_back, take_note
+from dsp.qam_jitter import steer_jitter, turn_by_jitter, watch_jitter
 from dsp.qam_rx_state import (
     BATCH,
     CHUNK,
@@ -21,6 +23,7 @@ from dsp.qam_rx_state import (
     EQ_CENTRE,
     EQ_TAPS,
     FIT_SYMBOLS,
+    SYMBOL_RING,
     TRAINING,
     TRELLIS_HISTORY,
 )
@@ -77,14 +80,22 @@ _MSE_WEIGHT = 1 / 256
 def _equalise(rx: Record, n: int, re: NDArray[np.float32], im: NDArray[np.float32]) -> None:
     """Equaliser outputs at ``n`` successive half symbols; output 1 is the first symbol."""
     z_re, z_im = rx.z_re, rx.z_im
+    tap_re, tap_im = rx.tap_re, rx.tap_im
+    n = (n + 7) // 8 * 8  # vector instructions want a round number
     for k in range(n):
         re[k] = np.float32(0)
         im[k] = np.float32(0)
-    for i in range(EQ_TAPS):
-        t_re, t_im = rx.tap_re[i], rx.tap_im[i]
+    for i in range(0, EQ_TAPS, 4):  # taps together, so that sums are not written out for each
+        a0, a1, a2, a3 = tap_re[i], tap_re[i + 1], tap_re[i + 2], tap_re[i + 3]
+        b0, b1, b2, b3 = tap_im[i], tap_im[i + 1], tap_im[i + 2], tap_im[i + 3]
+        x, y = z_re[i:], z_im[i:]
         for k in range(n):
-            re[k] += t_re * z_re[k + i] - t_im * z_im[k + i]
-            im[k] += t_re * z_im[k + i] + t_im * z_re[k + i]
+            re[k] += (a0 * x[k] + a1 * x[k + 1] + a2 * x[k + 2] + a3 * x[k + 3]) - (
+                b0 * y[k] + b1 * y[k + 1] + b2 * y[k + 2] + b3 * y[k + 3]
+            )
+            im[k] += (a0 * y[k] + a1 * y[k + 1] + a2 * y[k + 2] + a3 * y[k + 3]) + (
+                b0 * x[k] + b1 * x[k + 1] + b2 * x[k + 2] + b3 * x[k + 3]
+            )
 
 
 @kernel
@@ -193,6 +204,16 @@ def _decide(
 
 
 @kernel
+def _show(rx: Record, n: int, u_re: NDArray[np.float32], u_im: NDArray[np.float32]) -> None:
+    """Leave ``n`` symbols for whoever watches them: as received, and as they are taken."""
+    for k in range(n):
+        at = rx.n_watched % SYMBOL_RING
+        rx.watched_received[at] = complex(u_re[k], u_im[k])
+        rx.watched_decided[at] = complex(rx.d_re[k], rx.d_im[k])
+        rx.n_watched += 1
+
+
+@kernel
 def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
     """Decide all symbols before sample instant ``until`` that the received samples allow.
 
@@ -201,17 +222,19 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
     """
     row = rx.row
     n_known = N_KNOWN[row]
+    noted = 0
     n_bits = BITS_PER_SYMBOL[row]
     trellis = TRELLIS[row]
-    y_re = np.empty(2 * CHUNK + 1, np.float32)
-    y_im = np.empty(2 * CHUNK + 1, np.float32)
-    e_re = np.empty(CHUNK, np.float32)
-    e_im = np.empty(CHUNK, np.float32)
-    batch = np.empty((6, BATCH), np.float32)
+    wide = np.empty((2, 2 * CHUNK + 8), np.float32)
+    y_re, y_im = wide[0], wide[1]
+    e = np.empty((2, CHUNK), np.float32)
+    e_re, e_im = e[0], e[1]
+    batch = np.empty((7, BATCH), np.float32)
     r_re, r_im, u_re, u_im = batch[0], batch[1], batch[2], batch[3]
-    cosines, sines = batch[4], batch[5]
+    cosines, sines, errors = batch[4], batch[5], batch[6]
     d_re, d_im, square = rx.d_re, rx.d_im, rx.growth
     trusted = np.empty(BATCH, np.uint8)
+    note = np.zeros(NOTE, np.int64)
     reach = (EQ_CENTRE + 2) * rx.step + RX_HALF[PULSE[row]]
     while True:
         symbol_at = rx.t_z - (EQ_TAPS - EQ_CENTRE - 1) * rx.step
@@ -234,8 +257,12 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
         timing_sum, timing_weight = np.float32(0), np.float32(0)
         squares = np.float32(0)
         n_trusted = 0
+        first_bad = -1
         for first in range(0, n, BATCH):
             m = min(BATCH, n - first)
+            if not training and first_bad < 0:
+                take_note(rx, n_out, note)
+                noted = first
             a = np.float32(turn)  # small: the second-order series will do, and the chunk's end puts it right
             b = np.float32(1) - np.float32(0.5) * a * a
             for k in range(m):
@@ -244,11 +271,14 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
                 take_echo_off(rx, first, m, r_re, r_im)
             for k in range(m):
                 cosines[k], sines[k] = cosine, sine
-                u_re[k] = r_re[k] * cosine + r_im[k] * sine
-                u_im[k] = r_im[k] * cosine - r_re[k] * sine
                 cosine, sine = cosine * b - sine * a, sine * b + cosine * a
                 instant = symbol_at + 2 * (first + k) * rx.step
                 trusted[k] = instant + reach < rx.bad_from or instant - reach > rx.bad_to
+            if rx.jitter_lines > 0:
+                turn_by_jitter(rx, m, cosines, sines)
+            for k in range(m):
+                u_re[k] = r_re[k] * cosines[k] + r_im[k] * sines[k]
+                u_im[k] = r_im[k] * cosines[k] - r_re[k] * sines[k]
             if training:
                 _recall(rx, m, u_re, u_im)
             elif trellis:
@@ -261,11 +291,13 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
                     rx.past_re[at] = d_re[k] * cosines[k] - d_im[k] * sines[k]
                     rx.past_im[at] = d_im[k] * cosines[k] + d_re[k] * sines[k]
             phase_error = np.float32(0)
+            squares_before, n_trusted_before = squares, n_trusted
             for k in range(m):
                 j = first + k
                 if not trusted[k]:
                     e_re[j] = 0.0
                     e_im[j] = 0.0
+                    errors[k] = 0.0
                     continue
                 at = 2 * j + 1
                 f_re, f_im = d_re[k] - u_re[k], d_im[k] - u_im[k]
@@ -278,7 +310,17 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
                 squares += square[k]
                 n_trusted += 1
                 error = u_im[k] * d_re[k] - u_re[k] * d_im[k]
-                phase_error += min(max(error, np.float32(-0.5)), np.float32(0.5))
+                errors[k] = min(max(error, np.float32(-0.5)), np.float32(0.5))
+                phase_error += errors[k]
+            if rx.jitter_lines > 0:
+                steer_jitter(rx, m, errors)
+            watch_jitter(rx, m, errors)
+            if rx.watched:
+                _show(rx, m, u_re, u_im)
+            if first_bad < 0 and (
+                rx.n_held > 0 or squares - squares_before > HOPELESS_MSE[row] * (n_trusted - n_trusted_before)
+            ):
+                first_bad = first
             step = now * phase_error
             turned += m * turn + step
             turn += for_good * phase_error
@@ -288,7 +330,8 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
         rx.angle = (rx.angle + turned) % (2 * np.pi)
         if n_trusted > 0:
             rx.mse += np.float32(_MSE_WEIGHT) * (squares - n_trusted * rx.mse)
-        if not training and not squares <= HOPELESS_MSE[row] * n_trusted:
+        nonsense = not training and not squares <= HOPELESS_MSE[row] * n_trusted
+        if nonsense:
             rx.nonsense += n  # wrong decisions teach nothing
         else:
             rx.turn = turn
@@ -306,19 +349,27 @@ def track(rx: Record, until: float, out: NDArray[np.uint8], n_out: int) -> int:
             rx.z_im[k] = rx.z_im[k + 2 * n]
         if rx.echo:
             move_past(rx, n)
-        if trellis and not training:
+        hold = rx.n_unheld == 0 and (nonsense or rx.n_held > 0)
+        rx.n_unheld = max(rx.n_unheld - n, 0)
+        if hold:
+            n_out = take_back(rx, note, n - noted, out, n_out)
+            if rx.n_held > MOST_HELD or (not nonsense and n_trusted >= _SENSE_SYMBOLS):
+                decide_again(rx)
+        elif trellis and not training:
             viterbi_normalise(rx)
             if rx.n_pending > TRELLIS_HISTORY - CHUNK:
                 n_out = viterbi_decide(rx, DEPTH, out, n_out)
         if training and rx.n_symbols == n_known:
             _begin_data(rx)
             return n_out
-    return viterbi_decide(rx, DEPTH, out, n_out) if trellis and rx.state == DATA else n_out
+    if trellis and rx.state == DATA and rx.n_held == 0:
+        n_out = viterbi_decide(rx, DEPTH, out, n_out)
+    return n_out
 
 
 @kernel
 def put_out_all(rx: Record, out: NDArray[np.uint8], n_out: int) -> int:
     """Decide what a trellis decoder has still in hand: nothing that follows can help. As :func:`track`."""
-    if not TRELLIS[rx.row] or rx.state != DATA:
+    if not TRELLIS[rx.row] or rx.state != DATA or rx.n_held > 0:
         return n_out
     return viterbi_decide(rx, 0, out, n_out)

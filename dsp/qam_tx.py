@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.kernel import Record, kernel, records
-from dsp.pulse import CARRIER_STEPS, TX_SYMBOLS
+from dsp.level import BLOCK
+from dsp.pulse import TX_SYMBOLS
 from dsp.qam_tables import (
     ALTERNATION,
     BITS_PER_SYMBOL,
-    CARRIER_STEP,
+    CARRIER_COSINE,
+    CARRIER_SINE,
     CHANGE,
-    COSINE,
     DATA_PHASE,
     DATA_SCRAMBLER_STATE,
     DATA_TRELLIS_STATE,
@@ -34,11 +35,11 @@ from dsp.qam_tables import (
     POINT,
     PULSE,
     SCRAMBLER,
-    SINE,
     TEP_POINT,
     TRELLIS,
     TX_PHASES,
     TX_PULSE,
+    TX_REACH,
     TX_STEP,
     row_of,
 )
@@ -49,6 +50,8 @@ from dsp.trellis import label_kernel, next_state_kernel
 TX_RING = 8192
 #: Transmit level, dBm0 (T.30 fax over IP: -13…-16).
 TX_LEVEL_DBM0 = -14.0
+
+_AHEAD = int(TX_REACH.max())
 
 #: Stages of a transmission.
 IDLE, TURN_ON, DATA, TURN_OFF, TAIL = range(5)
@@ -61,9 +64,8 @@ QAM_TX = np.dtype(
         ("n_left", "i4"),  # symbols left in this stage
         ("gain", "f4"),  # int16 units a unit of the pulse's output
         ("phase_row", "i4"),  # where the sample stands between symbols, in steps of the transmit pulse
-        ("carrier", "i4"),  # in 1/80 of a turn
-        ("symbols_re", "f4", (TX_SYMBOLS,)),  # newest first
-        ("symbols_im", "f4", (TX_SYMBOLS,)),
+        ("ahead_re", "f4", (_AHEAD,)),  # what the symbols up to now add to the samples to come
+        ("ahead_im", "f4", (_AHEAD,)),
         ("scrambler_state", "i8"),
         ("phase", "i4"),  # of the last symbol, 45° steps; with a trellis code its Y
         ("trellis_state", "i4"),
@@ -98,10 +100,9 @@ def qam_tx_start(tx: Record, code: int) -> bool:
     rms = 32768.0 * 10.0 ** ((TX_LEVEL_DBM0 + tx.level_change_db - 6.15) / 20.0)
     tx.gain = np.float32(rms * np.sqrt(2.0))
     tx.phase_row = 0
-    tx.carrier = 0
-    for k in range(TX_SYMBOLS):
-        tx.symbols_re[k] = 0.0
-        tx.symbols_im[k] = 0.0
+    for k in range(_AHEAD):
+        tx.ahead_re[k] = 0.0
+        tx.ahead_im[k] = 0.0
     tx.scrambler_state = DATA_SCRAMBLER_STATE[row]
     tx.phase = DATA_PHASE[row]
     tx.trellis_state = DATA_TRELLIS_STATE[row]
@@ -229,34 +230,40 @@ def _next_symbol(tx: Record) -> np.complex64:
 
 @kernel
 def qam_tx_block(tx: Record, out: NDArray[np.float32]) -> None:
-    """Set ``out`` (int16 units, not clipped) to the next samples of the transmission, or to silence."""
+    """Set ``out`` (int16 units, not clipped) to the next 160 samples of the transmission, or to silence."""
     if tx.stage == IDLE:
         out[:] = np.float32(0)
         return
-    pulse = PULSE[tx.row]
+    row = tx.row
+    pulse = PULSE[row]
     n_phases = TX_PHASES[pulse]
     step = TX_STEP[pulse]
-    carrier_step = CARRIER_STEP[tx.row]
-    for n in range(len(out)):
-        if tx.phase_row < step:  # a new symbol begins at or before this sample
-            for k in range(TX_SYMBOLS - 1, 0, -1):
-                tx.symbols_re[k] = tx.symbols_re[k - 1]
-                tx.symbols_im[k] = tx.symbols_im[k - 1]
+    reach = TX_REACH[pulse]
+    phase_row = tx.phase_row
+    re = np.empty(BLOCK + _AHEAD, np.float32)
+    im = np.empty(BLOCK + _AHEAD, np.float32)
+    for k in range(_AHEAD):
+        re[k], im[k] = tx.ahead_re[k], tx.ahead_im[k]
+    for k in range(_AHEAD, BLOCK + _AHEAD):
+        re[k] = im[k] = np.float32(0)
+    n = 0
+    while n < BLOCK:
+        if phase_row < step:  # a new symbol begins at or before this sample
             symbol = _next_symbol(tx)
-            tx.symbols_re[0] = symbol.real
-            tx.symbols_im[0] = symbol.imag
-        re = np.float32(0)
-        im = np.float32(0)
-        for k in range(TX_SYMBOLS):
-            re += TX_PULSE[pulse, tx.phase_row, k] * tx.symbols_re[k]
-            im += TX_PULSE[pulse, tx.phase_row, k] * tx.symbols_im[k]
-        out[n] = tx.gain * (re * COSINE[tx.carrier] - im * SINE[tx.carrier])
-        tx.phase_row += step
-        if tx.phase_row >= n_phases:
-            tx.phase_row -= n_phases
-        tx.carrier += carrier_step
-        if tx.carrier >= CARRIER_STEPS:
-            tx.carrier -= CARRIER_STEPS
+            weights = TX_PULSE[pulse, phase_row]
+            s_re, s_im = symbol.real, symbol.imag
+            for k in range(reach):
+                re[n + k] += weights[k] * s_re
+                im[n + k] += weights[k] * s_im
+        phase_row += step
+        if phase_row >= n_phases:
+            phase_row -= n_phases
+        n += 1
+    tx.phase_row = phase_row
+    for k in range(BLOCK):
+        out[k] = tx.gain * (re[k] * CARRIER_COSINE[row, k] - im[k] * CARRIER_SINE[row, k])
+    for k in range(_AHEAD):
+        tx.ahead_re[k], tx.ahead_im[k] = re[BLOCK + k], im[BLOCK + k]
 
 
 def qam_burst(

@@ -11,6 +11,8 @@ oscillator phases, and a lost block is skipped without disturbing the clock.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -98,6 +100,9 @@ def v21_tx_block(rec: Record, out: NDArray[np.float32]) -> None:
 # --- receiver ------------------------------------------------------------------------------------
 
 _SPAN = 27  # samples correlated: one bit is 26 2/3
+_TAIL = 48  # samples kept of the last block
+_BETWEEN = 13  # samples from the end of a bit back to the end of the span that lies between it and the last
+_MEASURE_WEIGHT = 1 / 32
 _POWER_SCALE = np.float32(2 / _SPAN**2)  # squared correlation with a sine to its mean square
 _HALF_BIT = SAMPLE_RATE // 2  # in clock units
 _FLAGS_NEEDED = 3  # consecutive, within the T.31 practice of one to five
@@ -108,6 +113,9 @@ _OFF_RATIO = 0.1  # of the carrier's own power: -10 dB
 # any other time a gap of 20 ms in the audio is likelier than a far end that has fallen silent.
 _OFF_SAMPLES_AFTER_FINAL = 48
 _OFF_SAMPLES = 200
+# Digital silence, to the bit, is likelier still to be packets filled up on the way: up to three of them.
+_OFF_SAMPLES_STILL = 520
+_STILL = 48  # samples unlike the one before that it may have, at its ends
 _CONTROL_FINAL = 0x10  # bit of the second octet of a frame
 # Quality is the share of the power within a bit that the stronger tone has: 1 for clean FSK, about 0.15 for a
 # fast modem's carrier, 0.5 for FSK at 0 dB SNR (0-4 kHz).
@@ -125,10 +133,19 @@ V21_RX = np.dtype(
         ("carrier_power", "f4"),
         ("final", "u1"),  # the last frame said that no other follows
         ("weak_samples", "i4"),
+        ("moving", "i4"),  # of these, samples that are not like the one before
         ("poor_bits", "i4"),
         ("n_good", "i4"),  # frames received
         ("n_bad", "i4"),
-        ("tail", "f4", (_SPAN,)),  # last samples of the block before
+        # measures
+        ("last_bit", "i4"),
+        ("last_re", "f4"),  # correlation between the last two bits, when they were alike; 0 otherwise
+        ("last_im", "f4"),
+        ("tone_energy", "f4"),  # running sums of what lies between two like bits: the tone and the rest
+        ("rest_energy", "f4"),
+        ("turn_re", "f4"),  # running sum of the tone's phase advances a bit
+        ("turn_im", "f4"),
+        ("tail", "f4", (_TAIL,)),  # last samples of the block before
         ("hdlc", HDLC_RX),
     ],
     align=True,
@@ -136,7 +153,7 @@ V21_RX = np.dtype(
 
 
 def _reference(frequency_hz: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    t = np.arange(-_SPAN, BLOCK) / SAMPLE_RATE
+    t = np.arange(-_TAIL, BLOCK) / SAMPLE_RATE
     turn = 2 * np.pi * frequency_hz * t
     return np.cos(turn).astype(np.float32), np.sin(turn).astype(np.float32)
 
@@ -155,7 +172,7 @@ def v21_rx_reset(rec: Record) -> None:
     rec.final = 0
     rec.weak_samples = 0
     rec.poor_bits = 0
-    for k in range(_SPAN):
+    for k in range(_TAIL):
         rec.tail[k] = 0.0
     hdlc_rx_reset(rec.hdlc)
 
@@ -188,6 +205,13 @@ def _lose_carrier(rec: Record, events: Record) -> None:
 
 
 @kernel
+def _is_off(rec: Record) -> bool:
+    """Whether the signal has been weak for too long."""
+    limit = _OFF_SAMPLES_STILL if rec.moving <= _STILL else _OFF_SAMPLES
+    return bool(rec.weak_samples >= (_OFF_SAMPLES_AFTER_FINAL if rec.final else limit))
+
+
+@kernel
 def _take_bit(rec: Record, bit: int, quality: float, in_band: float, events: Record) -> None:
     """Give one bit to HDLC and judge the carrier by it."""
     rec.quality += np.float32((quality - rec.quality) * 0.125)
@@ -200,6 +224,10 @@ def _take_bit(rec: Record, bit: int, quality: float, in_band: float, events: Rec
             rec.carrier_power = in_band
             rec.weak_samples = 0
             rec.poor_bits = 0
+            rec.tone_energy = 0.0
+            rec.rest_energy = 0.0
+            rec.turn_re = 0.0
+            rec.turn_im = 0.0
             push(events, FLAGS_DETECTED)
         else:
             return
@@ -219,19 +247,64 @@ def _take_bit(rec: Record, bit: int, quality: float, in_band: float, events: Rec
 
 
 @kernel
+def _measure(rec: Record, bit: int, y: NDArray[np.float32], start: int) -> None:
+    """Tone, noise and frequency from the span at ``y[start]``, half in this bit, half in the last."""
+    if bit != rec.last_bit:
+        rec.last_bit = bit
+        rec.last_re = 0.0
+        rec.last_im = 0.0
+        return
+    total, yc, ys, cc, cs, ss = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for k in range(start, start + _SPAN):
+        c = _MARK_COS[k] if bit else _SPACE_COS[k]
+        s = _MARK_SIN[k] if bit else _SPACE_SIN[k]
+        yc += y[k] * c
+        ys += y[k] * s
+        cc += c * c
+        cs += c * s
+        ss += s * s
+        total += y[k] * y[k]
+    # least squares: the span is no whole number of periods
+    determinant = cc * ss - cs * cs
+    re = (yc * ss - ys * cs) / determinant
+    im = (yc * cs - ys * cc) / determinant
+    tone = re * yc - im * ys
+    weight = np.float32(_MEASURE_WEIGHT)
+    rec.tone_energy += weight * (tone - rec.tone_energy)
+    rec.rest_energy += weight * (max(total - tone, 0.0) - rec.rest_energy)
+    rec.turn_re += weight * (re * rec.last_re + im * rec.last_im - rec.turn_re)
+    rec.turn_im += weight * (im * rec.last_re - re * rec.last_im - rec.turn_im)
+    rec.last_re = re
+    rec.last_im = im
+
+
+def v21_snr_db(rec: Record) -> float:
+    """SNR of the last V.21 carrier over 0…4 kHz, up to 60 dB; 0 before the first."""
+    tone, rest = float(rec["tone_energy"]), float(rec["rest_energy"]) * _SPAN / (_SPAN - 2)
+    return 10 * math.log10(tone / max(rest, 1e-6 * tone)) if tone > 0 else 0.0
+
+
+def v21_carrier_offset_hz(rec: Record) -> float:
+    """How much higher than they should be the tones of the last V.21 carrier are."""
+    advance = math.atan2(float(rec["turn_im"]), float(rec["turn_re"]))
+    return advance / (2 * math.pi) * BIT_RATE
+
+
+@kernel
 def v21_rx_block(rec: Record, x: NDArray[np.float32], dc: float, events: Record) -> None:
     """Receive 160 samples, whose DC is about ``dc``, and note in ``events`` what they brought."""
-    y = np.empty(_SPAN + BLOCK, np.float32)
+    y = np.empty(_TAIL + BLOCK, np.float32)
     mark = np.empty(BLOCK, np.float32)
     space = np.empty(BLOCK, np.float32)
-    for k in range(_SPAN):
+    for k in range(_TAIL):
         y[k] = rec.tail[k]
     for k in range(BLOCK):
-        y[_SPAN + k] = x[k] - np.float32(dc)
-    for k in range(_SPAN):
+        y[_TAIL + k] = x[k] - np.float32(dc)
+    for k in range(_TAIL):
         rec.tail[k] = y[BLOCK + k]
-    _tone_power(y, _MARK_COS, _MARK_SIN, mark)
-    _tone_power(y, _SPACE_COS, _SPACE_SIN, space)
+    before = _TAIL - _SPAN
+    _tone_power(y[before:], _MARK_COS[before:], _MARK_SIN[before:], mark)
+    _tone_power(y[before:], _SPACE_COS[before:], _SPACE_SIN[before:], space)
 
     clock = rec.clock
     sign = rec.last_sign
@@ -251,16 +324,20 @@ def v21_rx_block(rec: Record, x: NDArray[np.float32], dc: float, events: Record)
         if clock >= SAMPLE_RATE:
             clock -= SAMPLE_RATE
             total = np.float32(0.0)
-            for j in range(k + 1, k + 1 + _SPAN):
+            for j in range(before + k + 1, before + k + 1 + _SPAN):
                 total += y[j] * y[j]
             quality = stronger / (total * np.float32(_SPAN / 2) + np.float32(1.0))
             _take_bit(rec, sign, quality, in_band, events)
+            if rec.carrier:
+                _measure(rec, sign, y, before + k + 1 - _BETWEEN)
         if weak:
             rec.weak_samples += 1
-            if rec.weak_samples >= (_OFF_SAMPLES_AFTER_FINAL if rec.final else _OFF_SAMPLES):
+            rec.moving += k > 0 and x[k] != x[k - 1]
+            if _is_off(rec):
                 _lose_carrier(rec, events)
         else:
             rec.weak_samples = 0
+            rec.moving = 0
     rec.clock = clock
     rec.last_sign = sign
     rec.in_band = in_band

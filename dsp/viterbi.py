@@ -76,6 +76,25 @@ def viterbi_begin(rx: Record, state: int) -> None:
 
 
 @kernel
+def likeliest_state(rx: Record) -> int:
+    """The state in which the likeliest path ends."""
+    state = 0
+    for s in range(1, N_STATES):
+        if rx.metric[s] & ~7 < rx.metric[state] & ~7:
+            state = s
+    return state
+
+
+@kernel
+def viterbi_cut(rx: Record, n: int, state: int) -> None:
+    """Forget the last ``n`` symbols; before them the likeliest path ended in ``state``."""
+    n_pending = rx.n_pending - n
+    rx.trellis_at = (rx.trellis_at - n) & (TRELLIS_HISTORY - 1)
+    viterbi_begin(rx, state)
+    rx.n_pending = n_pending
+
+
+@kernel
 def _distances(
     rx: Record, re: NDArray[np.float32], im: NDArray[np.float32], trusted: NDArray[np.uint8], n: int
 ) -> None:
@@ -202,10 +221,7 @@ def viterbi_decide(rx: Record, depth: int, out: NDArray[np.uint8], n_out: int) -
     n_now = min(n - depth, ((len(out) - n_out) * 8 - rx.n_bits) // n_bits)
     if n_now <= 0:
         return n_out
-    state = 0
-    for s in range(1, N_STATES):
-        if rx.metric[s] & ~7 < rx.metric[state] & ~7:
-            state = s
+    state = likeliest_state(rx)
     labels = np.empty(TRELLIS_HISTORY, np.uint8)
     survivor, cell = rx.survivor, rx.cell
     at = rx.trellis_at

@@ -17,6 +17,8 @@ from dsp import (
 )
 from dsp.hdlc import fcs
 from dsp.level import measure_dbm0
+from dsp.line_model import Idle, Line, Noise
+from dsp.qam_tables import MODULATIONS
 from tests.dsp.signals import Samples, amplified, joined, noise, play, record, silence
 
 CODES = [24, 48, 72, 96, 73, 145]
@@ -176,3 +178,43 @@ def test_sending_and_receiving_at_once() -> None:
     events = play(bank, joined(heard, silence(20000)))
     assert TransmitDone() in [event for _, event in events]
     assert b"".join(e.data for _, e in events if isinstance(e, DataReceived))[: len(DATA)] == DATA
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_symbols_can_be_watched(code: int) -> None:
+    """Received and decided points after each block, from the training on; the same audio, the same data."""
+    bank = receiving(code)
+    channel = bank.channels[0]
+    line = Line([Idle(0.1, 0.2), Noise(-14 - 20)], seed=1)
+    audio = line.run(burst.transmit(code, DATA))
+    channel.watch_symbols()
+    points, got = [], b""
+    for block in audio[: len(audio) // BLOCK * BLOCK].reshape(-1, 1, BLOCK):
+        bank.process(block, np.zeros(1, np.bool_))
+        points.append(channel.symbols())
+        got += b"".join(event.data for _, event in bank.events() if isinstance(event, DataReceived))
+    assert got[: len(DATA)] == DATA
+    received, decided = (np.concatenate(part) for part in zip(*points, strict=True))
+    m = next(m for m in MODULATIONS if m.code == code)
+    n_data = len(DATA) * 8 // m.bits_per_symbol
+    n_known = len(m.turn_on.known)
+    assert n_data < len(received) <= n_data + n_known + m.n_turn_off + 10
+    error = np.mean(np.abs(received - decided) ** 2)
+    assert -10 * np.log10(error) == pytest.approx(20 + 10 * np.log10(4000 / m.baud), abs=1.0)
+    corners = np.array(list(m.points.values())) * m.unit
+    in_data = decided[-n_data:]
+    assert np.abs(in_data[:, None] - corners).min(axis=1).max() < 1e-5
+    assert np.mean(np.abs(in_data) ** 2) == pytest.approx(1, abs=0.1)
+
+
+def test_symbols_are_left_for_no_one_unless_asked_for() -> None:
+    bank = receiving(96)
+    channel = bank.channels[0]
+    sent = joined(burst.transmit(96, DATA), silence(800))
+    play(bank, sent)
+    assert [len(part) for part in channel.symbols()] == [0, 0]
+    channel.watch_symbols()
+    play(bank, sent)
+    assert [len(part) for part in channel.symbols()] == [128, 128]
+    channel.reset()
+    assert [len(part) for part in channel.symbols()] == [0, 0]

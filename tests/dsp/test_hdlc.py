@@ -136,3 +136,8 @@ def test_the_queue_refuses_what_it_cannot_hold_and_keeps_the_rest() -> None:
     while (bit := hdlc.hdlc_tx_bit(rec)) != hdlc.END:
         bits.append(bit)
     assert len(receive(bits)) == taken
+
+
+@pytest.mark.parametrize("preamble", [2, 3, 37])
+def test_an_end_without_a_frame_leaves_the_preamble_whole(preamble: int) -> None:
+    assert transmit([], preamble) == FLAG * preamble

@@ -4,6 +4,7 @@ import pytest
 from dsp import BLOCK, Bank, CarrierLost, FlagsDetected, FrameReceived, FrameSent, TransmitDone, burst, g711
 from dsp.hdlc import fcs
 from dsp.level import measure_dbm0
+from dsp.line_model import CarrierOffset, Idle, Line, Noise
 from tests.dsp.signals import Samples, added, amplified, joined, noise, play, record, silence, skewed, tone
 
 TSI = b"\xff\x03\x42" + b"             5551234"[::-1]
@@ -66,13 +67,13 @@ def test_flags_go_on_until_there_are_frames_and_then_until_the_end() -> None:
     assert frames_of(joined(sent, more, rest)) == ON_AIR[::-1]
 
 
-def test_end_without_a_frame_stops_the_carrier() -> None:
+def test_end_without_a_frame_stops_the_carrier_after_the_preamble() -> None:
     bank = Bank(1)
     bank.channels[0].send_flags()
     record(bank, 5)
     bank.channels[0].end()
-    _, events = record(bank, 5)
-    assert [event for _, event in events] == [TransmitDone()]
+    _, events = record(bank, 60)
+    assert events == [(45 * BLOCK, TransmitDone())]  # 37 flags are 987 ms
 
 
 def test_silence_drops_the_carrier_now() -> None:
@@ -264,3 +265,39 @@ def test_measures() -> None:
     assert len(frames) == 2
     assert measures.level_dbm0 == pytest.approx(-24, abs=0.5)
     assert (measures.n_frames_good, measures.n_frames_bad) == (2, 0)
+
+
+@pytest.mark.parametrize(("snr_db", "offset_hz"), [(30, 0), (15, 10), (10, -10), (6, 5)])
+def test_snr_and_carrier_offset_are_measured(snr_db: float, offset_hz: float) -> None:
+    """An offset is noise to the correlators, too: little of it at these SNRs."""
+    line = Line([Idle(0.2, 0.2), CarrierOffset(offset_hz), Noise(-14 - snr_db)], seed=int(snr_db))
+    _, measures = burst.receive_frames(line.run(burst.transmit_frames([TSI, DCS] * 2)))
+    assert measures.v21_snr_db == pytest.approx(snr_db, abs=1.5)
+    assert measures.v21_carrier_offset_hz == pytest.approx(offset_hz, abs=1.5)
+
+
+def test_nothing_is_measured_before_the_first_flags() -> None:
+    _, measures = burst.receive_frames(noise(-30, 16000, 3))
+    assert (measures.v21_snr_db, measures.v21_carrier_offset_hz) == (0, 0)
+
+
+@pytest.mark.parametrize("at", [0, 77, 159])
+@pytest.mark.parametrize("n_packets", [1, 2, 3])
+def test_packets_filled_with_silence_do_not_cost_the_carrier(n_packets: int, at: int) -> None:
+    sent = joined(silence(400), burst.transmit_frames([TSI, DCS]), silence(1600)).copy()
+    gap = 20 * BLOCK + at  # in the preamble
+    sent[gap : gap + n_packets * BLOCK] = 0
+    events = [event for _, event in play(receiving(), sent)]
+    assert events == [FlagsDetected(), *ON_AIR, CarrierLost(v21=True)]
+
+
+@pytest.mark.parametrize("fill", ["digital silence", "a quiet line"])
+def test_a_carrier_that_stops_is_noticed(fill: str) -> None:
+    """Not after a final frame, where 6 ms do: a quiet line within 40 ms, digital silence within 80."""
+    sent = joined(burst.transmit_frames([TSI] * 4)[: 100 * BLOCK], silence(2400))
+    if fill == "a quiet line":
+        sent = added(sent, noise(-60, len(sent), 1))
+    events = play(receiving(), sent)
+    at, event = events[-1]
+    assert event == CarrierLost(v21=True)
+    assert at - 100 * BLOCK <= (640 if fill == "digital silence" else 320)
