@@ -225,3 +225,28 @@ def test_call_waiting_is_ignored(line: FakeLine) -> None:
     assert line.engine.off_hook
     line.host(FINAL + END)
     line.until(OK, within_s=3)
+
+
+@pytest.mark.parametrize("rings", [1, 2])
+def test_caller_id_comes_before_the_first_ring_even_when_the_modem_answers_at_once(
+    line: FakeLine, rings: int
+) -> None:
+    """There is no race: the network's facts come with the call, and the lines before its first RING."""
+    line.host(b"AT+VCID=1;S0=%d\r" % rings)
+    before = len(line.seen)
+    line.far(e.IncomingCall(e.CallerId(name="Joe", number="555", called_number="99")))
+    line.run(5 * rings)
+    said = bytes(line.seen[before:])
+    assert said.startswith(b"\r\nDATE=")
+    assert said.count(b"NMBR=555") == 1
+    assert said.index(b"NDID=99") < said.index(b"RING")
+    assert said.count(RING) == rings
+    assert said.endswith(RING + CONNECT)
+
+
+def test_caller_id_asked_for_while_it_rings_comes_before_the_next_ring(line: FakeLine) -> None:
+    line.far(e.IncomingCall(e.CallerId(number="555")))
+    line.host(b"AT+VCID=1\r")
+    said = line.run(5)
+    assert said.index(b"NMBR=555") < said.index(b"RING")
+    assert line.run(5) == RING

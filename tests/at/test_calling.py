@@ -206,3 +206,22 @@ def test_redial_and_stored_numbers_are_dialled_alike() -> None:
             ("004420", ",5", True)
         ]
         line.far(e.CallFailed("BUSY"))
+
+
+# ---------------------------------------------------------------------- X: which failures have names
+
+
+@pytest.mark.parametrize(
+    ("x", "hidden"),
+    [(0, "BUSY NO_DIALTONE"), (1, "BUSY NO_DIALTONE"), (2, "BUSY"), (3, "NO_DIALTONE"), (4, "")],
+)
+@pytest.mark.parametrize("failure", ["BUSY", "NO DIALTONE", "NO ANSWER", "NO CARRIER"])
+@pytest.mark.parametrize("verbose", [True, False])
+def test_x_levels(line: FakeLine, x: int, hidden: str, failure: str, verbose: bool) -> None:
+    """V.250 table 3: what X hides is NO CARRIER."""
+    line.host(b"ATV%dX%dS6=0\r" % (verbose, x))
+    line.host(b"ATD5\r")
+    said = "NO CARRIER" if failure.replace(" ", "_") in hidden else failure
+    number = {"BUSY": "7", "NO DIALTONE": "6", "NO ANSWER": "8", "NO CARRIER": "3"}[said]
+    expected = f"\r\n{said}\r\n" if verbose else f"{number}\r"
+    assert line.far(e.CallFailed(failure)) == expected.encode()

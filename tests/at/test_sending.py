@@ -258,3 +258,27 @@ def test_commands_queued_behind_a_frame_survive_a_hang_up(line: FakeLine) -> Non
     line.host(b"AT+FTH=3\r")
     line.host(FINAL + END + b"ATI3\r")
     assert line.far(e.CallEnded()) == NO_CARRIER + b"\r\ncusemodem\r\n" + OK
+
+
+def test_flow_control_characters_in_frames_and_data_are_not_eaten(line: FakeLine) -> None:
+    """T.30's control octet of a final frame is 0x13, which is XOFF; 0x11, XON, occurs as well."""
+    frame = b"\xff\x13\x11\x13\x91\x93"
+    line.host(b"AT+FTH=3\r")
+    for byte in b"\xff\x03\x11\x13":
+        line.host(bytes((byte,)))
+    line.host(END + frame + END)  # the next one early, while the first is still on its way
+    line.until(CONNECT, within_s=4)
+    line.until(OK, within_s=4)
+    assert line.frames == [b"\xff\x03\x11\x13", frame]
+    line.host(b"AT+FTM=96\r\x11\x13" + bytes(8) + b"\x13\x11" + END)
+    line.until(OK, within_s=2)
+    assert line.sent == b"\x11\x13" + bytes(8) + b"\x13\x11"
+
+
+def test_flow_control_characters_received_are_passed_on(line: FakeLine) -> None:
+    line.host(b"AT+FRH=3\r")
+    frame = b"\xff\x13\x11\x13ab"
+    assert line.far(e.FlagsDetected(), e.FrameReceived(frame, True)) == CONNECT + frame + END
+    assert line.far(e.CarrierLost(True)) == OK
+    line.host(b"AT+FRM=96\r")
+    assert line.far(e.Trained(), e.DataReceived(b"\x11\x13")) == CONNECT + b"\x11\x13"
