@@ -19,6 +19,8 @@ from iax.voice_record import KEY_WORDS
 MINI_OCTETS = 4
 TRUNK_OCTETS = 8
 ENTRY_OCTETS = 6
+TX_TRUNKED = 2
+"""`tx_open`: voice goes out in trunk frames."""
 
 
 # -- datagrams in: Endpoint.receive of mini frames and of trunk frames with time stamps ---------------------
@@ -191,10 +193,13 @@ def send_batch(  # noqa: PLR0917 - numba knows no keyword-only arguments
     rows: NDArray[np.uint8],
     out: NDArray[np.uint8],
     octets_out: NDArray[np.int64],
+    trunked: NDArray[np.uint8],
     left: NDArray[np.int64],
     now: float,
 ) -> int:
     """VoiceSender.send of a frame for each of SEATS, in its call's format: mini frames to OUT.
+
+    TRUNKED: which of them are to go in a trunk frame.
 
     Return how many are in LEFT: the indices of those that want a full frame, or are none of ours.
     """
@@ -226,4 +231,30 @@ def send_batch(  # noqa: PLR0917 - numba knows no keyword-only arguments
         for k in range(octets):
             datagram[MINI_OCTETS + k] = rows[i, k]
         octets_out[i] = MINI_OCTETS + octets
+        trunked[i] = rec.tx_open == TX_TRUNKED
     return n_left
+
+
+@kernel
+def pack_trunk(  # noqa: PLR0917 - numba knows no keyword-only arguments
+    minis: NDArray[np.uint8],
+    octets: NDArray[np.int64],
+    first: int,
+    out: NDArray[np.uint8],
+    used: int,
+    most: int,
+) -> tuple[int, int]:
+    """TrunkSender.add of MINIS from FIRST on, into the trunk frame OUT of which USED octets are there.
+
+    Return the first that does not fit into MOST octets, or how many there are, and how much is used then.
+    """
+    for i in range(first, len(octets)):
+        length = octets[i] - MINI_OCTETS
+        if used + ENTRY_OCTETS + length > most and used > TRUNK_OCTETS:
+            return i, used
+        out[used] = length >> 8
+        out[used + 1] = length & 0xFF
+        for k in range(octets[i]):
+            out[used + 2 + k] = minis[i, k]
+        used += ENTRY_OCTETS + length
+    return len(octets), used

@@ -57,8 +57,8 @@ class CallMedia(Dialogue):
         if self.seat is not None:
             plain = self.media_open and self.link.secrecy is None
             receiving = plain and not self._relay and self._jitter is self.seat.playout
-            sending = plain and self.link.trunk is None and not self._sender.reliable
-            self.seat.open(receiving=receiving, sending=sending)
+            sending = plain and not self._sender.reliable
+            self.seat.open(receiving=receiving, sending=sending, trunked=self.link.trunk is not None)
 
     @property
     def relay(self) -> bool:

@@ -118,17 +118,18 @@ class MediaTable:
 
     def send(
         self, seats: NDArray[np.int64], rows: NDArray[np.uint8], now: float
-    ) -> tuple[VoiceBatch, NDArray[np.int64]]:
-        """Make a mini frame of 20 ms for each of SEATS of its row; return them, and the indices of those that
-        want a full frame or may not pass here: their voice is still to be sent."""
+    ) -> tuple[VoiceBatch, NDArray[np.uint8], NDArray[np.int64]]:
+        """Make a mini frame of 20 ms for each of SEATS of its row.
+
+        Return them (of no octets where there is none); which of them are to go in trunk frames; and the
+        indices of those that want a full frame or may not pass here: their voice is still to be sent.
+        """
         out = np.empty((len(seats), batch_kernels.MINI_OCTETS + 2 * FRAME_SAMPLES), np.uint8)
         octets = np.zeros(len(seats), np.int64)
         left = np.zeros(len(seats), np.int64)
-        n_left = batch_kernels.send_batch(seats, self._recs, rows, out, octets, left, now)
-        if n_left:
-            gone = octets > 0
-            return VoiceBatch(self, seats[gone], out[gone], octets[gone]), left[:n_left]
-        return VoiceBatch(self, seats, out, octets), left[:0]
+        trunked = np.zeros(len(seats), np.uint8)
+        n_left = batch_kernels.send_batch(seats, self._recs, rows, out, octets, trunked, left, now)
+        return VoiceBatch(self, seats, out, octets), trunked, left[:n_left]
 
 
 class VoiceBatch:
@@ -141,22 +142,39 @@ class VoiceBatch:
         datagrams: NDArray[np.uint8],
         octets: NDArray[np.int64],
     ) -> None:
+        self._table, self._seats = table, seats
         self.datagrams = datagrams
         self.octets = octets
-        self._names = table.names[:, seats]
+        self._names: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.octets)
 
     def names(self, *, ipv6: bool) -> NDArray[np.uint8]:
         """Return where each goes, as socket addresses."""
-        names: NDArray[np.uint8] = self._names[int(ipv6)]
+        names: NDArray[np.uint8] = self._where[int(ipv6)]
         return names
+
+    def only(self, these: NDArray[np.bool_]) -> VoiceBatch:
+        """Return a batch of THESE."""
+        if these.all():
+            return self
+        return VoiceBatch(self._table, self._seats[these], self.datagrams[these], self.octets[these])
+
+    def settle(self) -> VoiceBatch:
+        """Note where each goes, whatever becomes of the seats; return self."""
+        self._names = self._table.names[:, self._seats]
+        return self
+
+    @property
+    def _where(self) -> NDArray[np.uint8]:
+        assert self._names is not None
+        return self._names
 
     def singly(self) -> list[tuple[bytes, Address]]:
         """Return them as datagrams."""
         return [
-            (self.datagrams[i, :octets].tobytes(), address_in(self._names[1, i], ipv6=True))
+            (self.datagrams[i, :octets].tobytes(), address_in(self._where[1, i], ipv6=True))
             for i, octets in enumerate(self.octets)
         ]
 
@@ -172,9 +190,10 @@ class Seat:
         self.payloads: NDArray[np.uint8] = table.payloads[index]
         self.playout = SeatPlayout(self)
 
-    def open(self, *, receiving: bool, sending: bool) -> None:
-        """Say whether mini frames may pass by themselves."""
-        self.record.rx_open, self.record.tx_open = receiving, sending
+    def open(self, *, receiving: bool, sending: bool, trunked: bool) -> None:
+        """Say whether mini frames may pass by themselves, and whether out in trunk frames."""
+        self.record.rx_open = receiving
+        self.record.tx_open = batch_kernels.TX_TRUNKED if sending and trunked else sending
 
     def playing_index(self, playout: Playout) -> int:
         """Return `index` if PLAYOUT is the one here, else -1."""

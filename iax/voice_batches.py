@@ -15,6 +15,7 @@ from iax.frames import Address
 if TYPE_CHECKING:  # needs numba, which those without a table need not have
     from iax.call import Call
     from iax.media_table import MediaTable, VoiceBatch
+    from iax.trunk import TrunkSender
 
 Datagrams = list[tuple[bytes, Address]]
 Outgoing = tuple[Datagrams, "VoiceBatch | None", Datagrams]
@@ -44,11 +45,25 @@ class VoiceBatches:
             (seated,) = np.nonzero(seats >= 0)
             if len(seated):
                 self._n_before = len(self._outbox)
-                self._waiting, again = self._table.send(seats[seated], rows[seated], now)
+                batch, trunked, again = self._table.send(seats[seated], rows[seated], now)
+                if trunked.any():
+                    self._to_trunks([calls[i] for i in seated.tolist()], batch, trunked, now)
+                self._waiting = batch.only((batch.octets > 0) & (trunked == 0)).settle()
                 left = sorted((*np.nonzero(seats < 0)[0].tolist(), *seated[again].tolist()))
         for i in left:
             call = calls[i]
             call.send_audio(rows[i, : FRAME_SAMPLES * call.format.sample_bytes].tobytes(), now)
+
+    @staticmethod
+    def _to_trunks(calls: Sequence[Call], batch: VoiceBatch, trunked: NDArray[np.uint8], now: float) -> None:
+        by_trunk: dict[TrunkSender, list[int]] = {}
+        for i in np.nonzero(trunked)[0].tolist():
+            trunk = calls[i].link.trunk
+            if trunk is not None:
+                by_trunk.setdefault(trunk, []).append(i)
+        for trunk, frames in by_trunk.items():
+            these = slice(None) if len(frames) == len(batch) else frames
+            trunk.add_batch(batch.datagrams[these], batch.octets[these], now)
 
     def take(self) -> Outgoing:
         """Return what has to go out, in order: datagrams, a batch of voice, datagrams."""
