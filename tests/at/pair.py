@@ -187,12 +187,23 @@ class Station:
 
 
 def run_call(
-    caller: Class1Program, called: Class1Program, *, limit_s: float = 400.0
+    caller: Class1Program,
+    called: Class1Program,
+    *,
+    limit_s: float = 400.0,
+    stations: tuple[Station, Station] | None = None,
+    drop_at_s: float | None = None,
 ) -> tuple[Station, Station]:
-    """Set both programs up, let the first call the second, run until both are done."""
-    stations = (Station(Engine()), Station(Engine()))
+    """Set both programs up, let the first call the second, run until both are done.
+
+    `stations`: of an earlier call. `drop_at_s`: the network loses the call so long after its answer.
+    """
+    stations = stations or (Station(Engine()), Station(Engine()))
+    for station in stations:
+        station.dialled, station.answered, station.hung_up = None, False, False
     programs = (caller, called)
     now, asked, answered = 0.0, False, False
+    drop_at = float("inf")
     while not (caller.done and called.done):
         assert now < limit_s, caller.transcript() + "\n\n" + called.transcript()
         now += BLOCK_S
@@ -207,6 +218,7 @@ def run_call(
             two.event(events.IncomingCall())
         if two.answered and not answered:
             answered = one.up = two.up = True
+            drop_at = now + drop_at_s if drop_at_s is not None else drop_at
             two.event(events.CallAnswered())
             one.event(events.CallAnswered())
         for station, other in ((one, two), (two, one)):
@@ -215,6 +227,12 @@ def run_call(
                 if other.up:
                     other.up = False
                     other.event(events.CallEnded())
+        if now >= drop_at:
+            drop_at = float("inf")
+            for station in stations:
+                if station.up:
+                    station.up = False
+                    station.event(events.CallEnded())
         air = one.transmit() if one.up else Air(), two.transmit() if two.up else Air()
         one.receive(air[1])
         two.receive(air[0])

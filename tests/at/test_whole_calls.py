@@ -12,6 +12,8 @@ from tests.host.t30_receiver import FaxReceiver
 from tests.host.t30_sender import FaxSender
 
 PAGES = [text_page("first", 120), random_page(2, 60)]
+DROPS_S = (0.5, 2, 4, 6, 8, 9.5, 11, 12.5, 14, 16, 18, 20, 22, 24, 26, 28)
+"""After the answer: in the tones, the frames, the training check, the pages, between them and at the end."""
 
 
 @pytest.mark.parametrize("sender_habits", [HYLAFAX, EFAX, MGETTY], ids=lambda habits: habits.name)
@@ -47,4 +49,20 @@ def test_a_refused_training_falls_back() -> None:
     run_call(sender, receiver)
     assert not sender.failed, sender.transcript()
     assert sender.rates_tried == ["V.17 14400", "V.17 12000", "V.17 9600"]
+    np.testing.assert_array_equal(receiver.pages[0], PAGES[1])
+
+
+@pytest.mark.parametrize("habits", [HYLAFAX, EFAX, MGETTY], ids=lambda habits: habits.name)
+@pytest.mark.parametrize("drop_at_s", DROPS_S)
+def test_a_call_that_the_network_loses_at_any_moment(habits: Habits, drop_at_s: float) -> None:
+    """Both programs learn of it and end; the modems are on-hook, in command state; the next fax arrives."""
+    stations = run_call(FaxSender(PAGES, "1", habits=habits), FaxReceiver(habits=habits), drop_at_s=drop_at_s)
+    for station in stations:
+        assert station.engine.statistics().call_state == "ON_HOOK"
+        assert station.engine.statistics().class1_state == "COMMAND"
+        assert not station.engine.calls.carrier
+    sender, receiver = FaxSender(PAGES[1:], "1", habits=habits), FaxReceiver(habits=habits)
+    run_call(sender, receiver, stations=stations)
+    assert not sender.failed, sender.transcript()
+    assert not receiver.failed, receiver.transcript()
     np.testing.assert_array_equal(receiver.pages[0], PAGES[1])
