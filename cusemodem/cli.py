@@ -31,7 +31,7 @@ from cusemodem import (
 )
 from cusemodem.arguments import USAGE_ERROR, Command, Parser, add_command, add_config
 from cusemodem.config import DEFAULT_DIRECTORY, MAIN_FILE, ConfigError, Problem, load_file, modem_files
-from cusemodem.config_service import load_directory, load_named
+from cusemodem.config_service import load_directory, load_named, load_settings
 
 GOOD, FAILED = 0, 1
 CLOSED_PIPE = 141
@@ -179,7 +179,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"cusemodem: {config.name}: {sentence}", file=sys.stderr)
     from cusemodem.run import run_modem  # noqa: PLC0415 - brings numba and trio
 
-    return run_modem(config)
+    return run_modem(config, load_settings(options.config).ids)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ they may not have in common.
 from __future__ import annotations
 
 import grp
+import os
+import pwd
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -27,6 +29,7 @@ from cusemodem.config import (
 )
 from cusemodem.config_forms import Entry, Problem, Section, ini_sections
 from cusemodem.config_keys import INI_KEYS, Fields
+from cusemodem.log_files import Ids
 from cusemodem.paths import state_directory
 
 NOT_FOR_DEFAULTS = ("device", "peername")
@@ -53,6 +56,17 @@ class ServiceConfig:
     control: Path = Path("/run/cusemodem-service/control")
     control_group: str = ""
     pid_file: Path = Path("/run/cusemodem.pid")
+    user: str = ""
+    """Whom the modems' processes belong to when root starts the service; "": nothing changes."""
+    group: str = ""
+
+    @property
+    def ids(self) -> Ids | None:
+        """User and group to become, if that is wanted and this is root."""
+        if not self.user or os.geteuid() != 0:
+            return None
+        account = pwd.getpwnam(self.user)
+        return Ids(account.pw_uid, grp.getgrnam(self.group).gr_gid if self.group else account.pw_gid)
 
     def changed_keys(self, other: ServiceConfig) -> list[str]:
         """The keys in which another configuration differs."""
@@ -292,12 +306,23 @@ def _read_log_format(text: str) -> Fields:
     return {"log_format": text}
 
 
-def _read_group(text: str) -> Fields:
+def _group(field: str) -> Callable[[str], Fields]:
+    def read(text: str) -> Fields:
+        try:
+            grp.getgrnam(text)
+        except (KeyError, ValueError):
+            raise ValueError(f"this machine has no group {text!r}; write an existing group") from None
+        return {field: text}
+
+    return read
+
+
+def _read_user(text: str) -> Fields:
     try:
-        grp.getgrnam(text)
-    except KeyError:
-        raise ValueError(f"this machine has no group {text!r}; write an existing group") from None
-    return {"control_group": text}
+        pwd.getpwnam(text)
+    except (KeyError, ValueError):
+        raise ValueError(f"this machine has no user {text!r}; write an existing user") from None
+    return {"user": text}
 
 
 SERVICE_KEYS: dict[str, Callable[[str], Fields]] = {
@@ -310,6 +335,8 @@ SERVICE_KEYS: dict[str, Callable[[str], Fields]] = {
     "record_days": _number("record_days", 1, 36500, "days"),
     "history_days": _number("history_days", 1, 36500, "days"),
     "control": _absolute("control"),
-    "control_group": _read_group,
+    "control_group": _group("control_group"),
     "pid_file": _absolute("pid_file"),
+    "user": _read_user,
+    "group": _group("group"),
 }

@@ -19,6 +19,7 @@ from cusemodem.cuse.port import Port
 from cusemodem.cuse.pty import open_pty
 from cusemodem.cuse.store import Store, StoreError
 from cusemodem.node_owner import set_owner_and_mode
+from cusemodem.privileges import as_root
 
 CUSE_PATH = Path("/dev/cuse")
 
@@ -46,6 +47,20 @@ async def open_device(
     What a predecessor left in the `store` is taken over, with owner and mode as they are.
     Raises DeviceError with one sentence when it cannot be made.
     """
+    stack = AsyncExitStack()
+    with as_root():
+        device = await stack.enter_async_context(_open_device(config, port, on_activity, store))
+    try:
+        yield device
+    finally:
+        with as_root():
+            await stack.aclose()
+
+
+@asynccontextmanager
+async def _open_device(
+    config: ModemConfig, port: Port, on_activity: Callable[[], None], store: Store | None
+) -> AsyncIterator[Device]:
     adapter = config.adapter
     if adapter == "auto":
         adapter = "cuse" if _kernel_has_cuse() else "pty"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SERVICE_NAME = "cusemodem"
+LOG_DIRECTORY = "/var/log/cusemodem"
 FILE_MODE = 0o640
 MAX_WAITING = 1000
 """Lines of one file that are kept while it cannot be written; older ones are dropped and counted."""

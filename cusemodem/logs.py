@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cusemodem.background import Submit
-from cusemodem.log_files import SERVICE_NAME, FileSink, Ids
+from cusemodem.log_files import LOG_DIRECTORY, SERVICE_NAME, FileSink, Ids
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 MAX_MESSAGE_BYTES = 8192
@@ -152,7 +152,7 @@ def set_up(handler: logging.Handler, level: int = logging.INFO) -> None:
 def new_sink(log: str, limit_bytes: int, owner: Ids | None = None) -> Sink:
     """The place that the key `log` names; `owner` of files that it makes."""
     if log == "auto":
-        log = "journal" if under_systemd() else "/var/log/cusemodem"
+        log = "journal" if under_systemd() else LOG_DIRECTORY
     if log == "journal":
         return JournalSink()
     return StreamSink() if log == "stderr" else FileSink(Path(log), limit_bytes, owner)

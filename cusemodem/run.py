@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 
 import trio
 
+from cusemodem import privileges
 from cusemodem.archive import Archive
 from cusemodem.background import Background
 from cusemodem.config import ModemConfig
 from cusemodem.cuse.store import KeeperStore
 from cusemodem.cuse.systemd_store import SystemdStore, has_store
+from cusemodem.log_files import Ids
 from cusemodem.paths import runtime_directory, state_directory
 from cusemodem.served_line import Hooks, LineState, Served
 from cusemodem.systemd_notices import Notices
@@ -21,9 +24,15 @@ from cusemodem.worker import Worker
 log = logging.getLogger("cusemodem.run")
 
 
-def run_modem(config: ModemConfig) -> int:
-    """Run one modem until SIGTERM or SIGINT; returns the exit status."""
+def run_modem(config: ModemConfig, user: Ids | None = None) -> int:
+    """Run one modem until SIGTERM or SIGINT, as `user` if root starts it; returns the exit status."""
     set_up_logging()
+    if user is not None:
+        directories = {"STATE_DIRECTORY": state_directory(), "RUNTIME_DIRECTORY": runtime_directory()}
+        for name, directory in directories.items():
+            privileges.give(directory, user)
+            os.environ[name] = str(directory)  # root's, not the user's
+        privileges.drop(user)
     background = Background()
     try:
         return trio.run(_run, config, background)

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cusemodem import privileges
 from cusemodem.config import ModemConfig
-from cusemodem.config_service import Configuration, load_directory
+from cusemodem.config_service import Configuration, ServiceConfig, load_directory
+from cusemodem.log_files import LOG_DIRECTORY, Ids
 from cusemodem.systemd_notices import Notices
 
 READY = b"+"
@@ -56,7 +58,10 @@ def _serve(directory: Path, configuration: Configuration, ready_fd: int | None, 
     from cusemodem.supervisor import Supervisor  # noqa: PLC0415
 
     service = configuration.service
-    sink = logs.new_sink(service.log, service.log_limit_bytes)
+    user = service.ids
+    if user is not None:
+        _prepare_for(user, service)
+    sink = logs.new_sink(service.log, service.log_limit_bytes, user)
     as_json = service.log_format == "json"
     logs.set_up(logs.LogHandler(sink, as_json=as_json, name_lines=logs.names_lines(sink)))
     log = logging.getLogger("cusemodem.service")
@@ -88,6 +93,21 @@ def _serve(directory: Path, configuration: Configuration, ready_fd: int | None, 
         raise ServiceError(str(error)) from error
     finally:
         sink.close()
+
+
+def _prepare_for(user: Ids, service: ServiceConfig) -> None:
+    """Give the user what its processes write: state, logs and the directory of the control socket."""
+    log = Path(service.log if service.log.startswith("/") else LOG_DIRECTORY)
+    try:
+        privileges.give(service.state_directory, user)
+        os.environ["STATE_DIRECTORY"] = str(service.state_directory)  # root's, not the user's
+        if service.log not in ("journal", "stderr"):
+            privileges.give(log, user)
+        service.control.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        os.chown(service.control.parent, *user)
+    except OSError as error:
+        said = f"cannot give {service.user} what it needs: {error}; see `user` in [service]"
+        raise ServiceError(said) from error
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 
 import trio
 
-from cusemodem import logs
+from cusemodem import logs, privileges
 from cusemodem.archive import Archive
 from cusemodem.background import Background
 from cusemodem.config import ModemConfig
@@ -43,6 +43,8 @@ def main(configs: list[ModemConfig], service: ServiceConfig, pipe: Connection, s
     """Serve until told to stop, or until the supervisor is gone; returns the exit status."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # of the group's signals the supervisor makes orders
+    if service.ids is not None:
+        privileges.drop(service.ids)
     background = Background()
     as_json = service.log_format == "json"
     logs.set_up(

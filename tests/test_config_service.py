@@ -66,7 +66,7 @@ def test_every_service_key(etc: Path) -> None:
     (etc / "cusemodem.conf").write_text(
         "[service]\nworkers = 3\nlog = /var/log/fax\nlog_format = json\nlog_limit = 5\nstate = /srv/fax\n"
         "record_limit = 7\nrecord_days = 2\nhistory_days = 9\ncontrol = /run/x/y\ncontrol_group = root\n"
-        "pid_file = /run/z.pid\n"
+        "pid_file = /run/z.pid\nuser = nobody\ngroup = root\n"
     )
     service = load_directory(etc).service
     assert service == ServiceConfig(
@@ -81,6 +81,8 @@ def test_every_service_key(etc: Path) -> None:
         control=Path("/run/x/y"),
         control_group="root",
         pid_file=Path("/run/z.pid"),
+        user="nobody",
+        group="root",
     )
 
 
@@ -95,6 +97,8 @@ def test_every_service_key(etc: Path) -> None:
         ("[service]\nlog_format = xml", "cusemodem.conf:2: log_format: 'xml' is no form of log lines; write"),
         ("[service]\nstate = here", "cusemodem.conf:2: state: 'here' is not an absolute path; write one"),
         ("[service]\ncontrol_group = no-such", "cusemodem.conf:2: control_group: this machine has no group"),
+        ("[service]\nuser = no-such", "cusemodem.conf:2: user: this machine has no user 'no-such'; write an"),
+        ("[service]\ngroup = no-such", "cusemodem.conf:2: group: this machine has no group 'no-such'; write"),
         ("[service]\nworker = 3", "cusemodem.conf:2: worker: is no key; did you mean workers?"),
         ("[defaults]\ndevice = /dev/x", "cusemodem.conf:2: device: belongs to one modem; write it in"),
         ("[defaults]\nport = x", "cusemodem.conf:2: port: 'x' is out of place; write a UDP port"),
