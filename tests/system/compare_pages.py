@@ -68,7 +68,7 @@ def compare(
     expected = load_pages([sent])
     try:
         actual = load_pages(received)
-    except OSError as error:  # a call that broke off can leave part of a file
+    except (OSError, SyntaxError) as error:  # a call that broke off can leave part of a file
         return [PageComparison(1, f"what was received cannot be read: {error}", header=header)]
     comparisons = [
         compare_page(number, a, b, header=header, stray_rows=stray_rows, unsent_rows=unsent_rows)

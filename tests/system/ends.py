@@ -123,8 +123,10 @@ class HylaFaxReceiver:
     def __init__(self, modem: HylaFaxModem) -> None:
         self._modem = modem
         self._n_calls = self._n_received = 0
+        self._directory = Path()
 
     def prepare(self, directory: Path) -> None:
+        self._directory = directory
         self._modem.wait_idle()
         self._n_calls = len(self._modem.transfers("CALL"))
         self._n_received = len(self._modem.received())
@@ -136,7 +138,8 @@ class HylaFaxReceiver:
         return self._modem.wait_call(self._n_calls + 1, timeout_s)
 
     def pages(self) -> Sequence[Path]:
-        return [file for file in self._modem.received()[self._n_received :] if file.exists()]
+        files = [file for file in self._modem.received()[self._n_received :] if file.exists()]
+        return [Path(shutil.copy(file, self._directory)) for file in files]
 
 
 class _AsteriskEnd:
