@@ -2,13 +2,15 @@
 
 usage: python -m tests.system.campaign --directory DIR [--runs 20] [--programs hylafax-1,hylafax-1.0,efax-1]
            [--adapter cuse|pty] [--far asterisk|iaxmodem] [--lanes 2] [--minutes M] [--only TEXT] [--table]
+           [--busy-loops N]
 
 Every coding and every rate in turn, LANES calls at once: on the CUSE devices of one service in a guest of
 uml-run, or on its pseudo-terminals in namespaces of this machine (root's), which bear more calls. What has
 been done in DIR is not done again; a call that failed stays failed. Ends after M minutes at the latest.
 Prints the table, and exits with 0 when every call was made and every page was equal.
 --far iaxmodem: the other end is efax on an iaxmodem. --table: print it only. --only: the cases whose name
-has TEXT.
+has TEXT. --busy-loops: so many programs that never wait run meanwhile, in sessions of their own, at ordinary
+priority like the fax programs; the modems and Asterisk come first, as a unit file would have it.
 """
 
 import argparse
@@ -44,6 +46,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--only", default="")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--busy-loops", type=int, default=0)
     options = parser.parse_args()
     directory: Path = options.directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
@@ -51,7 +54,7 @@ def main() -> int:
     planned = plan(programs, options.runs, iaxmodem=options.far == "iaxmodem")
     cases = [case for case in planned if options.only in case.name]
     ends = time.time() + 60 * options.minutes
-    with load_average_written(directory / "load.jsonl"):
+    with load_average_written(directory / "load.jsonl"), busy_loops(options.busy_loops):
         while not options.table and (left := to_do(cases, results(directory))) and time.time() < ends:
             before = len(left)
             until = min(ends, time.time() + 60 * GUEST_MINUTES)
@@ -118,6 +121,19 @@ def load_average_written(file: Path) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+@contextmanager
+def busy_loops(n: int) -> Iterator[None]:
+    """Programs that take all the processor time they get."""
+    loop = ["sh", "-c", "while :; do :; done"]
+    running = [subprocess.Popen(loop, stdin=subprocess.DEVNULL, start_new_session=True) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
 
 
 def loads(file: Path) -> list[tuple[float, float]]:
