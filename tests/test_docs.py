@@ -33,7 +33,7 @@ def _manual(section: int) -> str:
     return (ROOT / "docs" / f"cusemodem.{section}").read_text().replace("\\-", "-")
 
 
-@pytest.mark.parametrize("section", [1, 5])
+@pytest.mark.parametrize("section", [1, 5, 8])
 def test_the_manual_is_good_roff(section: int) -> None:
     page = ROOT / "docs" / f"cusemodem.{section}"
     command = ["groff", "-man", "-ww", "-Tutf8", str(page)]
