@@ -325,6 +325,8 @@ class Line:
         """Audio flows and the engine has the line."""
         if not self._up:
             self._start_audio()
+        if self.report is not None and self.report.outgoing:
+            self.channel.listen_for(call_progress=True)  # a gateway may answer for a busy line
         self.engine.event(events.CallAnswered())
         self._perform(now)
 
@@ -376,6 +378,8 @@ class Line:
             self._log.info("dsp: %s; %s", said, self.channel.measures())
         if self.report is not None:
             note_modem_event(self.report, event, self.channel)
+        if isinstance(event, dsp.FlagsDetected):
+            self.channel.listen_for()  # it is a fax: no more tones of the exchange
         if (translated := engine_event(event)) is not None:
             self.engine.event(translated)
 

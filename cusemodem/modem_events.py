@@ -10,13 +10,15 @@ from cusemodem.report import CallReport
 
 
 def engine_event(event: dsp.Event) -> events.Event | None:
-    """`event` as the AT engine knows it; None for what it has no use for (tones)."""
+    """`event` as the AT engine knows it; None for what it has no use for."""
     if isinstance(event, dsp.DataReceived):
         return events.DataReceived(event.data)
     if isinstance(event, dsp.FrameReceived):
         return events.FrameReceived(event.data, event.fcs_ok)
     if isinstance(event, dsp.CarrierLost):
         return events.CarrierLost(event.v21)
+    if isinstance(event, dsp.ToneDetected):
+        return events.BusyTone() if event.name in ("busy", "congestion") else None
     for theirs, ours in _PLAIN:
         if isinstance(event, theirs):
             return ours()

@@ -25,6 +25,7 @@ from cusemodem.at.call_states import (
     ReleaseCommand,
 )
 from cusemodem.at.class1 import BLOCK, Class1
+from cusemodem.at.class1_states import State
 from cusemodem.at.dial_string import DialString
 from cusemodem.at.host_data import SAMPLE_RATE_HZ
 from cusemodem.at.outbox import Outbox
@@ -34,6 +35,9 @@ from cusemodem.at.settings import Settings
 
 BLIND_DIALLING: Final = frozenset((0, 1, 3))
 """X values that do not wait for a dial tone but S6 seconds (V.250 §6.3.9, §6.2.7)."""
+
+BUSY_DETECTION: Final = frozenset((3, 4))
+"""X values that know a busy tone."""
 
 
 class CallControl:
@@ -300,6 +304,15 @@ class CallControl:
         self._hang_up(HangUpCommand())
         return Result.NO_CARRIER
 
+    def _busy_tone(self, _event: events.BusyTone) -> Result | None:
+        """A gateway answered for a busy line; X3 and X4 know that (V.250 §6.2.7) until the fax is heard."""
+        listens = self._dial.number and self._settings.call_progress in BUSY_DETECTION
+        if not listens or self._class1.state is not State.HDLC_AWAIT:
+            return None
+        self.counters.calls_failed += 1
+        self._hang_up(HangUpCommand())
+        return Result.BUSY
+
     def _ended(self, event: events.CallEnded) -> None:
         """The far end hung up; what the host hears depends on what it was doing."""
         self._release()
@@ -364,6 +377,10 @@ TRANSITIONS: Final[Mapping[CallState, Mapping[type, Handler]]] = {
         ReleaseCommand: CallControl._hang_up,
         OffHookCommand: CallControl._is_off_hook,
     },
-    CallState.HANDSHAKE: {**_LIVE, Expired: CallControl._handshake_expired},
+    CallState.HANDSHAKE: {
+        **_LIVE,
+        events.BusyTone: CallControl._busy_tone,
+        Expired: CallControl._handshake_expired,
+    },
     CallState.CONNECTED: _LIVE,
 }

@@ -71,6 +71,7 @@ _CALL_EVENTS: Final = (
     events.CallAnswered,
     events.CallFailed,
     events.CallEnded,
+    events.BusyTone,
 )
 
 

@@ -56,6 +56,11 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class BusyTone:
+    """The modem hears busy or congestion tone."""
+
+
+@dataclass(frozen=True, slots=True)
 class DtmfReceived:
     """The network signalled a DTMF digit."""
 
@@ -115,6 +120,7 @@ Event = (
     | CallAnswered
     | CallFailed
     | CallEnded
+    | BusyTone
     | DtmfReceived
     | FlagsDetected
     | FrameReceived

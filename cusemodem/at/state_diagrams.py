@@ -139,6 +139,7 @@ CALL_INPUTS: Final[Mapping[type, tuple[Input, ...]]] = {
     events.CallAnswered: (_event("answered", events.CallAnswered()),),
     events.CallFailed: (_event("call failed (busy)", events.CallFailed("BUSY")),),
     events.CallEnded: (_CALL_ENDED,),
+    events.BusyTone: (_event("busy tone", events.BusyTone()),),
     call_states.Expired: (Input("S6 or S7 is up", lambda engine: engine.calls.event(call_states.Expired())),),
     call_states.DialCommand: (_host("D2", b"ATD2\r"),),
     call_states.OriginateCommand: (_host("D", b"ATD\r"),),

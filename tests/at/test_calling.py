@@ -225,3 +225,36 @@ def test_x_levels(line: FakeLine, x: int, hidden: str, failure: str, verbose: bo
     number = {"BUSY": "7", "NO DIALTONE": "6", "NO ANSWER": "8", "NO CARRIER": "3"}[said]
     expected = f"\r\n{said}\r\n" if verbose else f"{number}\r"
     assert line.far(e.CallFailed(failure)) == expected.encode()
+
+
+@pytest.mark.parametrize("x", range(5))
+def test_a_busy_tone_after_the_answer(line: FakeLine, x: int) -> None:
+    """A gateway answers and plays busy tone: X3 and X4 know it, the others wait for S7."""
+    line.host(b"ATX%dS6=0S7=20\r" % x)
+    line.host(b"ATD5\r")
+    line.far(e.CallAnswered())
+    line.run(4)
+    if x >= 3:
+        assert line.far(e.BusyTone()) == BUSY
+        assert line.take_log()[-1] == a.HangUp()
+        assert not line.engine.off_hook
+    else:
+        assert line.far(e.BusyTone()) == b""
+        line.until(NO_CARRIER, within_s=17)
+
+
+def test_a_busy_tone_matters_to_nobody_else(line: FakeLine) -> None:
+    """Not once the fax was heard, not when we were called, not in command state."""
+    line.host(b"ATD5\r")
+    line.far(e.CallAnswered(), e.FlagsDetected())
+    assert line.far(e.BusyTone()) == b""
+    line.far(e.FrameReceived(b"\xff\x13\x80abcd", True), e.CarrierLost(True))
+    assert line.far(e.BusyTone()) == b""
+    assert line.engine.off_hook
+    line.host(b"ATH\r")
+    line.run(5)
+    line.far(e.IncomingCall())
+    line.host(b"ATA\r")
+    line.run(1)
+    assert line.far(e.BusyTone()) == b""
+    assert line.engine.off_hook

@@ -73,6 +73,7 @@ happening = st.sampled_from(
         events.CallEnded(),
         events.DtmfReceived("5"),
         events.DtmfReceived(""),
+        events.BusyTone(),
         events.FlagsDetected(),
         events.FrameReceived(b"\xff\x03\x40\x10\x10\x03ab", True),
         events.FrameReceived(b"\xff\x13\x80ab", True),

@@ -163,6 +163,7 @@ CALL_INPUTS: dict[type, object] = {
     events.CallAnswered: events.CallAnswered(),
     events.CallFailed: events.CallFailed("BUSY"),
     events.CallEnded: events.CallEnded(),
+    events.BusyTone: events.BusyTone(),
     call_states.Expired: call_states.Expired(),
     call_states.DialCommand: b"ATD2\r",
     call_states.OriginateCommand: b"ATD\r",
@@ -237,6 +238,7 @@ CALL_EXPECTED: dict[CallState, dict[type, tuple[str, CallState]]] = {
         call_states.AbortCommand: (OK, C.ON_HOOK),
     },
     C.HANDSHAKE: {
+        events.BusyTone: ("BUSY", C.ON_HOOK),
         events.CallEnded: (NC, C.ON_HOOK),
         call_states.Expired: (NC, C.ON_HOOK),
         call_states.DialCommand: (ERROR, C.CONNECTED),

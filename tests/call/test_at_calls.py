@@ -92,3 +92,26 @@ def test_off_hook_is_busy_for_callers_all_the_time(world: World) -> None:
     world.run(20.0)
     world.type(a, f"ATDT{b.number}")
     assert world.run(1.0, lambda: b"BUSY" in a.heard)
+
+
+@pytest.mark.parametrize("tone", ["busy-us", "busy-eu", "congestion-us", "congestion-eu"])
+def test_a_busy_tone_after_the_answer_is_busy(world: World, tone: str) -> None:
+    a, b, _ = world.stations
+    world.type(a, f"ATDT{b.number}")
+    assert world.run(3.0, lambda: b"RING" in b.heard)
+    world.type(b, "ATH1")
+    b.line.channel.send_call_progress(tone)
+    assert world.run(8.0, lambda: a.heard.endswith(b"BUSY\r\n"))
+    assert a.line.call is None
+
+
+def test_ringing_tone_after_the_answer_is_waited_through(world: World) -> None:
+    a, b, _ = world.stations
+    world.type(a, f"ATDT{b.number}")
+    assert world.run(3.0, lambda: b"RING" in b.heard)
+    world.type(b, "ATH1")
+    b.line.channel.send_call_progress("ringback-eu")
+    world.run(12.0)
+    b.line.channel.send_silence()
+    world.type(b, "ATA")
+    assert world.run(8.0, lambda: a.heard.endswith(b"CONNECT\r\n"))
