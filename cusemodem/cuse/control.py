@@ -64,9 +64,9 @@ class Control:
         # of struct serial_struct: flags, close_delay, closing_wait
         self.serial = (0, 50, 3000)
         # As struct termios: what is set here nobody can change (TIOCSLCKTRMIOS).
-        self._locks = bytes(TERMIOS.size)
+        self.locks = bytes(TERMIOS.size)
         self._now: dict[str, Callable[[int, bytes], Outcome]] = {
-            "TIOCGLCKTRMIOS": lambda _argument, _data: Outcome(data=self._locks),
+            "TIOCGLCKTRMIOS": lambda _argument, _data: Outcome(data=self.locks),
             "TCGETS": lambda _argument, _data: Outcome(data=terminal.settings.pack()),
             "TCGETS2": lambda _argument, _data: Outcome(data=terminal.settings.pack2()),
             "TCGETA": lambda _argument, _data: Outcome(data=terminal.settings.pack_termio()),
@@ -125,7 +125,7 @@ class Control:
             case "TIOCSLCKTRMIOS":
                 if caller.uid:
                     return _NOT_PERMITTED
-                self._locks = data
+                self.locks = data
                 return _DONE
             case "TIOCVHANGUP":
                 if caller.uid:
@@ -159,8 +159,8 @@ class Control:
     def _set(self, _argument: int, data: bytes) -> Outcome:
         terminal = self._terminal
         settings: Termios = terminal.settings.changed(data)
-        if any(self._locks):
-            settings = settings.with_locked(self._locks, terminal.settings)
+        if any(self.locks):
+            settings = settings.with_locked(self.locks, terminal.settings)
         terminal.change_settings(settings)
         return _DONE
 

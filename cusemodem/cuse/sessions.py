@@ -72,6 +72,15 @@ class Session:
         self._started = 0
         self._foreground = 0
 
+    @property
+    def state(self) -> tuple[int, int, int]:
+        """For a successor's :meth:`resume`."""
+        return self._leader, self._started, self._foreground
+
+    def resume(self, state: tuple[int, int, int]) -> None:
+        """Go on where a predecessor left; a leader that is gone meanwhile counts for nothing."""
+        self._leader, self._started, self._foreground = state
+
     def take(self, pid: int, *, steals: bool) -> int:
         """TIOCSCTTY by process ``pid``; ``steals``: root with an argument of 1. Returns 0 or EPERM."""
         caller = self._processes.find(pid)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from dataclasses import fields as fields_of
 from typing import Any
 
 VERSION = 1
+_BYTES = ("settings", "window_size", "locks")
 
 
 class BadStateError(ValueError):
@@ -50,14 +52,18 @@ class PortState:
     window_size: bytes
     # of struct serial_struct: flags, close_delay, closing_wait
     serial: tuple[int, int, int]
+    # As struct termios: what nobody can change.
+    locks: bytes
+    # Its leader, when that started, the foreground process group.
+    session: tuple[int, int, int]
     # of the modem behind the port, for its successor
     notes: str
 
     def pack(self) -> bytes:
         """The state as a line of JSON."""
         fields = asdict(self)
-        fields["settings"] = self.settings.hex()
-        fields["window_size"] = self.window_size.hex()
+        for name in _BYTES:
+            fields[name] = fields[name].hex()
         fields["line_changes"] = list(self.line_changes.items())
         # Lists are shorter, and there may be thousands.
         fields["files"] = [
@@ -73,12 +79,15 @@ class PortState:
             version = fields.pop("version")
             if version != VERSION:
                 raise BadStateError(f"a state of version {version!r}; {VERSION} is what we read")
-            fields["settings"] = bytes.fromhex(fields["settings"])
-            fields["window_size"] = bytes.fromhex(fields["window_size"])
+            for name in _BYTES:
+                fields[name] = bytes.fromhex(fields[name])
             fields["line_changes"] = {int(line): int(count) for line, count in fields["line_changes"]}
             fields["files"] = tuple(_files(fields["files"]))
-            fields["serial"] = tuple(fields["serial"])
-            return cls(**fields)
+            for name in ("serial", "session"):
+                first, second, third = map(int, fields[name])
+                fields[name] = (first, second, third)
+            # Another version of ours may know more.
+            return cls(**{field.name: fields[field.name] for field in fields_of(cls)})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadStateError(f"not the state of a port: {error}") from error
 

@@ -258,6 +258,8 @@ class Terminal:
             self.port.output_stopped,
             self._control.window_size,
             self._control.serial,
+            self._control.locks,
+            self.session.state,
             self.port.notes,
         )
 
@@ -281,6 +283,8 @@ class Terminal:
             output_stopped=port.output_stopped,
             window_size=self._control.window_size,
             serial=self._control.serial,
+            locks=self._control.locks,
+            session=self.session.state,
             notes=port.notes,
         )
 
@@ -296,7 +300,9 @@ class Terminal:
         port = self.port
         self.settings = INITIAL.changed(state.settings)
         self.input.change_settings(self.settings)
-        self._control.window_size, self._control.serial = state.window_size, state.serial
+        control = self._control
+        control.window_size, control.serial, control.locks = state.window_size, state.serial, state.locks
+        self.session.resume(state.session)
         self._next_file = state.next_file
         for saved in state.files:
             if saved.number in forget:

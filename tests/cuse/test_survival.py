@@ -143,7 +143,7 @@ class Kernel:
 
     def ask(self, opcode: int, body: bytes) -> int:
         self._unique += 2
-        self.unread.append(request(opcode, body, unique=self._unique))
+        self.unread.append(request(opcode, body, unique=self._unique, uid=0))
         return self._unique
 
     def open(self, flags: int = os.O_RDWR | os.O_NONBLOCK) -> int:
@@ -242,6 +242,8 @@ def test_what_the_host_set_is_still_set(kernel: Kernel) -> None:
     kernel.ioctl(file, "TCSETS2", settings.pack2())
     kernel.ioctl(file, "TIOCSWINSZ", struct.pack("<4H", 24, 80, 1, 2))
     kernel.ioctl(file, "TIOCEXCL")
+    locks = struct.pack("<4I20x", 0, 0, CLOCAL, 0)
+    kernel.ioctl(file, "TIOCSLCKTRMIOS", locks)
     kernel.ioctl(file, "TIOCMBIC", struct.pack("<I", TIOCM_DTR))
     kernel.port.notes = "notes"
     kernel.serve()
@@ -252,6 +254,7 @@ def test_what_the_host_set_is_still_set(kernel: Kernel) -> None:
     assert terminal.exclusive
     state = terminal.state("ttyIAX0")
     assert state.window_size == struct.pack("<4H", 24, 80, 1, 2)
+    assert state.locks == locks
     assert PortState.unpack(state.pack()) == state
 
 
