@@ -28,6 +28,8 @@ from cusemodem.cuse.store import Descriptors, Place, Store
 
 # Requests served before the other tasks of the process get their turn.
 MAX_BATCH = 32
+# How many batches of one request there are to a look for a second.
+PROBE_INTERVAL = 16
 
 _log = logging.getLogger("cusemodem.device")
 
@@ -60,6 +62,9 @@ class CuseDevice:
         # Around the wait for requests; its deadline is the port's next timer.
         self._sleep: trio.CancelScope | None = None
         self._settling = False
+        self._n_batches = 0
+        # Whether the last look for a second request found one.
+        self._is_crowded = False
 
     def flush(self) -> None:
         """The modem may have changed the port: answer waiting reads, wake sleepers in poll.
@@ -68,9 +73,9 @@ class CuseDevice:
         blocked write goes on, files are hung up) is told by ``on_activity``.
         """
         if self.port.take_changed():
-            self._settle()
+            self._settle(trio.current_time())
 
-    def _settle(self, *, host_acted: bool = False) -> None:
+    def _settle(self, now: float, *, host_acted: bool = False) -> None:
         """Let changes through in both directions until there is nothing new."""
         if self._settling:
             return
@@ -78,12 +83,12 @@ class CuseDevice:
         try:
             if host_acted:
                 self._on_activity()
-            self._service()
+            self._service(now)
             for _ in range(MAX_BATCH):
                 if not self.port.has_events:
                     break
                 self._on_activity()
-                self._service()
+                self._service(now)
         finally:
             self._settling = False
         if self._sleep is not None:
@@ -122,8 +127,8 @@ class CuseDevice:
         """Let go of the record; the descriptors are the caller's."""
         self._buffer.release()
 
-    def _service(self) -> None:
-        self._channel.service(trio.current_time())
+    def _service(self, now: float) -> None:
+        self._channel.service(now)
         self._send()
 
     async def serve(self) -> None:
@@ -131,7 +136,7 @@ class CuseDevice:
         # Before the first request is read there is a state for a successor.
         self._send()
         if self.resumed:
-            self._settle(host_acted=True)
+            self._settle(trio.current_time(), host_acted=True)
         while True:
             with trio.CancelScope(deadline=self._deadline()) as self._sleep:
                 await trio.lowlevel.wait_readable(self._descriptor)
@@ -139,17 +144,24 @@ class CuseDevice:
             self._serve_batch()
 
     def _serve_batch(self) -> None:
-        channel = self._channel
-        for _ in range(MAX_BATCH):
-            size = self._read()
-            if not size:
-                break
-            # A clock reading each: the host may run between two requests, and counts time from there.
-            channel.receive(self._buffer[:size], trio.current_time())
+        now, n_served = trio.current_time(), 0
+        self._n_batches += 1
+        while n_served < MAX_BATCH and (size := self._read()):
+            if n_served:
+                # The host may have run between two requests, and counts time from there.
+                now = trio.current_time()
+            n_served += 1
+            self._channel.receive(self._buffer[:size], now)
             self._send()
+            # A single program has one request at a time: to look for a second one would cost as much as the
+            # first did. So it is looked for only where there was one before, and now and then.
+            if n_served == 1 and not self._is_crowded and self._n_batches % PROBE_INTERVAL:
+                break
+        else:
+            self._is_crowded = n_served > 1
         if len(self.port.unknown_ioctls) > self._n_unknown_ioctls:
             self._log_unknown_ioctls()
-        self._settle(host_acted=True)
+        self._settle(now, host_acted=True)
 
     def _log_unknown_ioctls(self) -> None:
         new = list(self.port.unknown_ioctls)[self._n_unknown_ioctls :]
