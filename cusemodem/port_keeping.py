@@ -27,10 +27,11 @@ class PortKeeping:
         passed = systemd_store.take_passed()
         try:
             listener = listen(path)
+            trouble = "" if listener is not None else "another process has it"
         except OSError as error:
-            _log.warning("the ports will not outlive this service: %s: %s", path, error.strerror)
-            listener = None
+            listener, trouble = None, str(error.strerror)
         if listener is None:
+            _log.warning("the ports will not outlive this service: %s: %s", path, trouble)
             for descriptors in passed.values():
                 descriptors.close()
             return

@@ -40,7 +40,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 # How long an empty keeper waits for its first or next client.
 IDLE_S = 10.0
 MAX_MESSAGE = 4096

@@ -6,13 +6,15 @@ lives as long as the store has them, whoever dies meanwhile.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -20,12 +22,17 @@ import trio
 
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.keeper import CREDENTIALS, LIMIT_S, receive_message, send_message
+from cusemodem.cuse.one_task import one_task
 
 # Starting an interpreter on a busy machine.
 KEEPER_TIMEOUT_S = 20.0
 # A predecessor that is just about to end may still be there for so long.
 PREDECESSOR_TIMEOUT_S = 5.0
+# How often we look whether the keeper lives.
+GUARD_INTERVAL_S = 5.0
 _RETRY_S = 0.02
+
+_log = logging.getLogger("cusemodem.device")
 
 
 class StoreError(DeviceError):
@@ -78,10 +85,13 @@ class KeeperPlace:
     def __init__(self, name: str, connection: socket.socket, kept: Descriptors | None) -> None:
         self._name = name
         self._connection = connection
+        # What the keeper has copies of; owned by who serves.
+        self._descriptors = kept
         self.kept = kept
 
     async def keep(self, descriptors: Descriptors) -> None:
         """Give copies to the keeper. Raises :class:`StoreError`."""
+        self._descriptors = descriptors
         try:
             await _ask(self._connection, {"keep": self._name}, [descriptors.channel, descriptors.record])
         except (OSError, ValueError) as error:
@@ -94,6 +104,27 @@ class KeeperPlace:
         except (OSError, ValueError):
             return
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the keeper has died."""
+        try:
+            return not self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    async def move(self, connection: socket.socket) -> None:
+        """To another keeper. Raises :class:`StoreError`."""
+        self._connection.close()
+        self._connection = connection
+        if self._descriptors is not None:
+            await self.keep(self._descriptors)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
 
 class KeeperStore:
     """The keeper behind the socket ``path``; a process of its own is started when there is none."""
@@ -104,20 +135,40 @@ class KeeperStore:
 
     @asynccontextmanager
     async def serve(self, name: str) -> AsyncIterator[KeeperPlace]:
-        """Connect, and take what a predecessor left."""
+        """Connect, and take what a predecessor left. A keeper that dies is replaced."""
+        connection, kept = await self._connect(name)
+        with closing(KeeperPlace(name, connection, kept)) as place:
+            async with one_task(partial(self._guard, name, place)):
+                yield place
+
+    async def _guard(self, name: str, place: KeeperPlace) -> None:
+        while True:
+            await trio.sleep(GUARD_INTERVAL_S)
+            if place.is_lost:
+                try:
+                    connection, kept = await self._connect(name)
+                    if kept is not None:
+                        kept.close()
+                    await place.move(connection)
+                except DeviceError as error:
+                    _log.warning("%s", error)
+                else:
+                    _log.warning("/dev/%s: its keeper has died; another one has it now", name)
+
+    async def _connect(self, name: str) -> tuple[socket.socket, Descriptors | None]:
+        """A connection to the keeper, and what it kept."""
         try:
             with trio.fail_after(KEEPER_TIMEOUT_S):
                 connection, answer, descriptors = await self._begin(name)
         except (OSError, ValueError, trio.TooSlowError, subprocess.CalledProcessError) as error:
             raise StoreError(
                 f"/dev/{name} will not outlive this process: no keeper at {self._path} ({error}); "
-                "make that directory writable, or write keep = 0"
+                "make that directory writable, or write keep = no"
             ) from error
-        with connection:
-            if "refused" in answer:
-                raise DeviceError(f"/dev/{name}: {answer['refused']} already: stop it first")
-            kept = Descriptors(*descriptors) if len(descriptors) == 2 else None
-            yield KeeperPlace(name, connection, kept)
+        if "refused" in answer:
+            connection.close()
+            raise DeviceError(f"/dev/{name}: {answer['refused']} already: stop it first")
+        return connection, Descriptors(*descriptors) if len(descriptors) == 2 else None
 
     async def _begin(self, name: str) -> tuple[socket.socket, dict[str, object], list[int]]:
         started = False
