@@ -23,6 +23,9 @@ from cusemodem.privileges import as_root
 
 CUSE_PATH = Path("/dev/cuse")
 
+PTY_LIMITS = "a program cannot hang up by DTR, sees no DCD or RI, and has to reopen it after a restart"
+"""What a pty cannot do that a program may miss; all of it is in docs/port.md."""
+
 log = logging.getLogger("cusemodem.device")
 
 
@@ -66,11 +69,13 @@ async def _open_device(
         adapter = "cuse" if _kernel_has_cuse() else "pty"
         if adapter == "pty":
             log.warning(
-                "this kernel offers no %s (modprobe cuse): %s is a pty instead; a program cannot hang up by "
-                "dropping DTR, sees no DCD or RI, and has to reopen it when the modem restarts",
+                "this kernel offers no %s (modprobe cuse): %s is a pty instead; %s",
                 CUSE_PATH,
                 config.device_path,
+                PTY_LIMITS,
             )
+    elif adapter == "pty":
+        log.info("%s is a pty, as configured; %s", config.device_path, PTY_LIMITS)
     if adapter == "pty":
         with _claimed(config.device_path):
             async with open_pty(str(config.device_path), port, on_activity) as pty:

@@ -13,13 +13,14 @@ import time
 import traceback
 from collections.abc import Callable
 
-from tests.kernel import checks_fax_programs, checks_terminal_programs
+from tests.kernel import checks_fax_programs, checks_terminal_programs, stress
 from tests.kernel.differential import compare, judge, listed
 from tests.kernel.host import CHILDREN, Modem, alarm, ended
 from tests.kernel.programs import install
 
 CHECK_TIMEOUT_S = 150
 MIN_STEPS = 200
+N_OPENS, N_KILLS = 4_000, 40
 
 
 def every_difference_from_a_tty_is_in_the_manual() -> None:
@@ -29,6 +30,14 @@ def every_difference_from_a_tty_is_in_the_manual() -> None:
     assert n_steps >= MIN_STEPS
     complaints = judge(differences, listed())
     assert not complaints, "\n".join(complaints)
+
+
+def many_opens_and_killed_readers_leave_nothing_behind() -> None:
+    """A fraction of `python -m tests.kernel.stress`."""
+    modem = Modem()
+    stress.opens_and_closes(modem, N_OPENS)
+    stress.killed_readers(modem, N_KILLS)
+    modem.end()
 
 
 SIDE_BY_SIDE = (
@@ -42,7 +51,10 @@ SIDE_BY_SIDE = (
     checks_fax_programs.mgetty_takes_a_data_call,
     checks_fax_programs.efax_initialises_and_gives_up,
 )
-ONE_BY_ONE = (every_difference_from_a_tty_is_in_the_manual,)
+ONE_BY_ONE = (
+    every_difference_from_a_tty_is_in_the_manual,
+    many_opens_and_killed_readers_leave_nothing_behind,
+)
 CHECKED = [check.__name__ for check in (*SIDE_BY_SIDE, *ONE_BY_ONE)]
 
 
