@@ -87,7 +87,7 @@ class Laboratory:
     def _service(self) -> Iterator[None]:
         self._configure()
         program = Path(sys.executable).parent / "cusemodem"
-        command = [str(BED / "real-time"), str(program), "--config", str(self.work / "etc"), "-F"]
+        command = [str(BED / "real-time"), "--rr", str(program), "--config", str(self.work / "etc"), "-F"]
         with (self.work / "service.out").open("wb") as output:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
