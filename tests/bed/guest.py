@@ -36,7 +36,7 @@ class Guest:
 
         real_time: put it before other programs of this machine, if we may: a call cannot wait for them.
         """
-        line = [str(BED / "real-time"), "--rr"] if real_time else []
+        line = [str(BED / "real-time")] if real_time else []
         line += [str(BED / "uml-run"), "--mem", self.memory, "--timeout", str(timeout_s)]
         for directory in share:
             line += ["--share", str(directory)]
