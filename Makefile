@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 VENV := .venv
 PYTHON = $(VENV)/bin/python
+BENCH :=
 
 .PHONY: help demo test bench lint venv kernels clean
 
@@ -30,10 +31,10 @@ test: venv  ## all tests, with real peers: Asterisk, HylaFAX, efax, spandsp, a k
 	@$(MAKE) --no-print-directory kernels
 	@$(PYTHON) -m pytest $(PYTEST_ARGS)
 
-bench: venv  ## figures of ours beside the original's, measured in the same run
+bench: venv  ## figures of ours beside the originals', in the same run: all in short, or BENCH=dsp, that one whole
 	@.ci/packages bench
 	@$(MAKE) --no-print-directory kernels
-	@$(PYTHON) -m bench.first_light $(BENCH_ARGS)
+	@$(PYTHON) -m bench $(if $(BENCH),$(BENCH),--quick) $(BENCH_ARGS)
 
 lint: venv  ## style, types and shell scripts
 	@.ci/packages lint

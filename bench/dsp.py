@@ -1,7 +1,7 @@
 """The fax modems beside libspandsp's, on the same audio and seeds in the same run.
 
-    python -m bench.dsp                 all of it, as tables (about ten minutes)
-    python -m bench.dsp --quick         the same with less data (about a minute)
+    python -m bench.dsp                 all of it, as tables (about an hour)
+    python -m bench.dsp --quick         the same with less data (some minutes)
     python -m bench.dsp --json          a list of rows: name, ours, peer, unit, and ideal and goal where known
     python -m bench.dsp --only steady,events --match "V.29 9600"
     python -m bench.dsp --write docs/dsp-figures.md
@@ -36,7 +36,7 @@ class Section(NamedTuple):
 
 
 def _sections() -> dict[str, Section]:
-    from bench import fax_cost, fax_false, fax_impairments, fax_sensitivity  # noqa: PLC0415 - compile at import
+    from bench import fax_cost, fax_false, fax_impairments, fax_sensitivity, fax_start  # noqa: PLC0415 - compile at import
 
     def sensitivity(modems: Sequence[Modem], quick: bool) -> Iterator[Row]:
         yield from fax_sensitivity.fast_rows(modems, quick)
@@ -81,8 +81,8 @@ def _sections() -> dict[str, Section]:
         "cost": Section(
             "Cost", "Compiled loops on both sides, one core; a sample is 125 µs.", fax_cost.cost_rows
         ),
-        "start": Section("Starting", "", fax_cost.start_rows),
-        "memory": Section("Memory", "", fax_cost.memory_rows),
+        "start": Section("Starting", "", fax_start.start_rows),
+        "memory": Section("Memory", "", fax_start.memory_rows),
     }
 
 
@@ -91,7 +91,7 @@ def _arguments() -> argparse.Namespace:
         prog="python -m bench.dsp", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="rows as JSON on stdout, nothing else")
-    parser.add_argument("--quick", action="store_true", help="less data: about a minute")
+    parser.add_argument("--quick", action="store_true", help="less data: some minutes")
     parser.add_argument("--only", metavar="SECTIONS", help="comma-separated; all by default")
     parser.add_argument("--match", metavar="TEXT", default="", help="only modulations whose name has TEXT")
     parser.add_argument(

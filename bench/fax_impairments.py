@@ -110,6 +110,9 @@ def _events() -> Iterator[Case]:
                     )
 
 
+#: Cases up to so long get more bursts.
+_SHORT_S = 12
+
 STEADY = tuple(_steady())
 EVENTS = tuple(_events())
 
@@ -144,8 +147,8 @@ def steady_rows(modems: Sequence[Modem], quick: bool) -> Iterator[Row]:
 
 def event_rows(modems: Sequence[Modem], quick: bool) -> Iterator[Row]:
     """Milliseconds of data that are not right, for each slip or lost packet."""
-    n_bursts = 1 if quick else 4
     for case in EVENTS:
+        n_bursts = 1 if quick else 4 if case.seconds <= _SHORT_S else 2
         for modem in modems:
             wrong_s = np.zeros(2)
             n_events = 0
