@@ -63,7 +63,7 @@ class Modem:
         self._directory.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         command = self._iaxmodem() if self.kind == "iaxmodem" else self._cusemodem()
-        command = [str(BED / "real-time"), *command]  # as a unit file would: a modem cannot wait
+        command = [str(BED / "real-time"), "--rr", *command]  # as a unit file would: a modem cannot wait
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment
