@@ -79,6 +79,13 @@ trained, level_dbm0, snr_db, …. Exit status 1: nothing was received.
         type=Path,
         help="file of one byte for each 160 samples; 1: that block never arrived, its samples are a stand-in",
     )
+    parser.add_argument(
+        "--symbols",
+        metavar="FILE",
+        type=Path,
+        help="write every symbol there, training and data, for a plot: a line of four numbers, the received "
+        "and the decided point; not with v21, which has none",
+    )
 
 
 def _add_modulation(parser: argparse.ArgumentParser) -> None:
@@ -148,6 +155,8 @@ def _burst(code: int, data: bytes, level_dbm0: float) -> NDArray[np.int16]:
 def _rx(options: argparse.Namespace) -> int:
     try:
         code = _code(options)
+        if code == 3 and options.symbols:
+            raise _UsageError("v21 has no symbols; --symbols belongs to the other modulations")
     except _UsageError as error:
         return _complain("rx", error, 2)
     import numpy as np  # noqa: PLC0415
@@ -168,12 +177,32 @@ def _rx(options: argparse.Namespace) -> int:
         for frame in frames:
             print(f"{frame.data[:-2].hex()} {'ok' if frame.fcs_ok else 'bad'}")
     else:
-        data, measures = burst.receive(code, samples, lost)
+        try:
+            data, measures = _receive(code, samples, lost, options.symbols)
+        except OSError as error:
+            return _complain("rx", error, 1)
         received = measures.n_trained > 0
         sys.stdout.buffer.write(data)
     sys.stdout.flush()
-    print(json.dumps(_report(measures, trained=received)), file=sys.stderr)
+    print(json.dumps(_report(measures, trained=received, v21=code == 3)), file=sys.stderr)
     return 0 if received else 1
+
+
+def _receive(
+    code: int, samples: NDArray[np.int16], lost: NDArray[np.bool_] | None, symbols: Path | None
+) -> tuple[bytes, Measures]:
+    """The data of a fast modulation and the measures; its symbols into that file, if one is named."""
+    from dsp import burst  # noqa: PLC0415
+
+    if symbols is None:
+        return burst.receive(code, samples, lost)
+    with symbols.open("w", encoding="ascii") as file:
+
+        def write(received: NDArray[np.complex64], decided: NDArray[np.complex64]) -> None:
+            for u, d in zip(received.tolist(), decided.tolist(), strict=True):
+                file.write(f"{u.real:.4f} {u.imag:.4f} {d.real:.4f} {d.imag:.4f}\n")
+
+        return burst.receive(code, samples, lost, write)
 
 
 def _read_mask(path: Path, n_blocks: int) -> NDArray[np.bool_]:
@@ -187,8 +216,11 @@ def _read_mask(path: Path, n_blocks: int) -> NDArray[np.bool_]:
     return marks.astype(np.bool_)
 
 
-def _report(measures: Measures, *, trained: bool) -> dict[str, Any]:
+def _report(measures: Measures, *, trained: bool, v21: bool) -> dict[str, Any]:
     report: dict[str, Any] = dataclasses.asdict(measures)
+    for name in ("snr_db", "carrier_offset_hz"):  # one of them has been heard
+        of_v21 = report.pop(f"v21_{name}")
+        report[name] = of_v21 if v21 else report[name]
     report["lost_samples"] = report.pop("n_lost_blocks") * BLOCK
     report["trained"] = trained
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in report.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,16 +68,27 @@ def transmit(code: int, data: bytes, *, level_dbm0: float = LEVEL_DBM0) -> NDArr
 
 
 def receive(
-    code: int, samples: NDArray[np.int16], lost: NDArray[np.bool_] | None = None
+    code: int,
+    samples: NDArray[np.int16],
+    lost: NDArray[np.bool_] | None = None,
+    on_symbols: Callable[[NDArray[np.complex64], NDArray[np.complex64]], object] | None = None,
 ) -> tuple[bytes, Measures]:
     """The data of the fast transmissions in ``samples`` and the measures; ``lost`` as in :func:`listen`.
+
+    ``on_symbols`` is called with what ``Channel.symbols()`` has after each block: received, decided.
 
     A receiver cannot tell the turn-off from data: a few octets of it may follow the last one.
     Raises ``ValueError`` for a code that is no fast modulation of this package.
     """
     bank = Bank(1)
     bank.channels[0].receive_fast(code)
-    events = listen(bank, samples, lost)
+    channel = bank.channels[0]
+    after_block = None
+    if on_symbols is not None:
+        watcher = on_symbols
+        channel.watch_symbols()
+        after_block = lambda: watcher(*channel.symbols())  # noqa: E731
+    events = listen(bank, samples, lost, after_block)
     return b"".join(e.data for e in events if isinstance(e, DataReceived)), bank.channels[0].measures()
 
 
@@ -91,7 +102,12 @@ def receive_frames(
     return [e for e in events if isinstance(e, FrameReceived)], bank.channels[0].measures()
 
 
-def listen(bank: Bank, samples: NDArray[np.int16], lost: NDArray[np.bool_] | None = None) -> list[Event]:
+def listen(
+    bank: Bank,
+    samples: NDArray[np.int16],
+    lost: NDArray[np.bool_] | None = None,
+    after_block: Callable[[], object] | None = None,
+) -> list[Event]:
     """Play ``samples`` and a little silence to channel 0 of ``bank``, which has one channel; its events.
 
     ``lost[k]`` says that the k-th 160 samples never arrived and are only a stand-in.
@@ -108,4 +124,6 @@ def listen(bank: Bank, samples: NDArray[np.int16], lost: NDArray[np.bool_] | Non
     for k in range(len(blocks)):
         bank.process(blocks[k : k + 1], mask[k : k + 1])
         events += [event for _, event in bank.events()]
+        if after_block is not None:
+            after_block()
     return events

@@ -281,6 +281,34 @@ def test_fast_bytes_through_tx_and_rx(modulation: str, rate: int) -> None:
     assert done.returncode == 0
 
 
+def test_rx_writes_every_symbol_for_a_plot(tmp_path: Path) -> None:
+    sent = _run("tx", "--modulation", "v29", "--rate", "9600", stdin=bytes(range(100)))
+    file = tmp_path / "symbols"
+    done = _run("rx", "--modulation", "v29", "--rate", "9600", "--symbols", str(file), stdin=sent.stdout)
+    assert done.stdout[:100] == bytes(range(100))
+    points = [[float(word) for word in line.split()] for line in file.read_text().splitlines()]
+    assert len(points) > 200  # the data alone
+    assert all(len(point) == 4 for point in points)
+    assert max(abs(complex(a, b) - complex(c, d)) for a, b, c, d in points[:-30]) < 0.1
+    nowhere = _run(
+        "rx", "--modulation", "v29", "--rate", "9600", "--symbols", str(tmp_path), stdin=sent.stdout
+    )
+    assert nowhere.returncode == 1
+    assert b"Is a directory" in nowhere.stderr
+    v21 = _run("rx", "--modulation", "v21", "--symbols", str(file))
+    assert v21.returncode == 2
+    assert b"v21 has no symbols" in v21.stderr
+
+
+def test_rx_reports_snr_and_carrier_offset_of_v21() -> None:
+    sent = _run("tx", "--modulation", "v21", stdin=b"ff1384\n")
+    heard = _run("channel", "--snr-db", "20", "--carrier-hz", "5", "--seed", "1", stdin=sent.stdout)
+    report = json.loads(_run("rx", "--modulation", "v21", stdin=heard.stdout).stderr.splitlines()[-1])
+    assert 13 < report["snr_db"] < 22
+    assert 3 < report["carrier_offset_hz"] < 7
+    assert not any(name.startswith("v21") for name in report)
+
+
 def test_rx_of_silence_fails_with_a_report() -> None:
     done = _run("rx", "--modulation", "v29", "--rate", "9600", stdin=bytes(32000))
     assert (done.returncode, done.stdout) == (1, b"")

@@ -17,7 +17,7 @@ _cusemodem() {
             compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             return ;;
-        --lost | --lost-mask)
+        --lost | --lost-mask | --symbols)
             compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return ;;
@@ -60,7 +60,7 @@ _cusemodem() {
         replay) options='--help' ;;
         report) options='--help --json --since --state' ;;
         tx) options='--help --level-dbm0 --modulation --rate --short' ;;
-        rx) options='--help --lost --modulation --rate --short' ;;
+        rx) options='--help --lost --modulation --rate --short --symbols' ;;
         *) options='--config --help --pty' ;;
     esac
     if [[ $current == -* ]]; then
