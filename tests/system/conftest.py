@@ -1,4 +1,4 @@
-"""Scenarios: scripts of this folder, each in a guest, two at a time, started before they are asked for.
+"""Scenarios: scripts of this folder, in guests or namespaces, two at a time, started before they are due.
 
 A fax call takes its real time but little of the processor; one after the other they would take minutes.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.bed.guest import REPOSITORY, Guest
+from tests.bed.guest import BED, REPOSITORY, Guest
 
 GUESTS_AT_ONCE = 2
 LOGS = REPOSITORY / ".cache" / "system-tests"
@@ -26,6 +26,8 @@ class Scenario:
     module: str
     arguments: str
     timeout_s: int = 400
+    in_guest: bool = True
+    """In a guest, with CUSE; else in namespaces of this machine."""
 
     def __str__(self) -> str:
         return f"{self.module} {self.arguments}"
@@ -47,14 +49,18 @@ def run_scenario(uml: Guest, request: pytest.FixtureRequest) -> Iterator[Scenari
         directory = LOGS / re.sub(r"\W+", "-", str(scenario))
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        return uml(
-            [
-                *(".venv/bin/python", "-m", f"tests.system.{scenario.module}", "--directory", directory),
-                *scenario.arguments.split(),
-            ],
-            timeout_s=scenario.timeout_s,
-            share=[directory],
-            real_time=True,
+        command = [".venv/bin/python", "-m", f"tests.system.{scenario.module}", "--directory", str(directory)]
+        command += scenario.arguments.split()
+        if scenario.in_guest:
+            return uml(command, timeout_s=scenario.timeout_s, share=[directory], real_time=True)
+        options = ["--timeout", str(scenario.timeout_s), "--share", str(directory)]
+        return subprocess.run(
+            [BED / "real-time", BED / "namespace-run", *options, "--", *command],
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     pool = ThreadPoolExecutor(GUESTS_AT_ONCE)
