@@ -31,6 +31,10 @@ MAX_BATCH = 32
 # How many batches of one request there are to a look for a second.
 PROBE_INTERVAL = 16
 
+# Where the number of a request stands in its message, and that of poll.
+_OPCODE = slice(4, 8)
+_POLL = messages.Opcode.POLL.to_bytes(4, "little")
+
 _log = logging.getLogger("cusemodem.device")
 
 
@@ -140,17 +144,19 @@ class CuseDevice:
         while True:
             with trio.CancelScope(deadline=self._deadline()) as self._sleep:
                 await trio.lowlevel.wait_readable(self._descriptor)
+            is_timer_due = self._sleep.cancelled_caught
             self._sleep = None
-            self._serve_batch()
+            self._serve_batch(is_timer_due=is_timer_due)
 
-    def _serve_batch(self) -> None:
-        now, n_served = trio.current_time(), 0
+    def _serve_batch(self, *, is_timer_due: bool) -> None:
+        n_served, now, host_acted = 0, 0.0, False
         self._n_batches += 1
         while n_served < MAX_BATCH and (size := self._read()):
-            if n_served:
-                # The host may have run between two requests, and counts time from there.
-                now = trio.current_time()
             n_served += 1
+            # A poll changes nothing at the port, and needs no clock. Else a reading each: the host may run
+            # between two requests, and counts time from there.
+            if self._buffer[_OPCODE] != _POLL:
+                now, host_acted = trio.current_time(), True
             self._channel.receive(self._buffer[:size], now)
             self._send()
             # A single program has one request at a time: to look for a second one would cost as much as the
@@ -161,7 +167,11 @@ class CuseDevice:
             self._is_crowded = n_served > 1
         if len(self.port.unknown_ioctls) > self._n_unknown_ioctls:
             self._log_unknown_ioctls()
-        self._settle(now, host_acted=True)
+        if host_acted:
+            self._settle(now, host_acted=True)
+        elif is_timer_due or self.port.has_events:
+            # A timer, or a poll that looked at input which was echoed.
+            self._settle(trio.current_time(), host_acted=True)
 
     def _log_unknown_ioctls(self) -> None:
         new = list(self.port.unknown_ioctls)[self._n_unknown_ioctls :]
