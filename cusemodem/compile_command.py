@@ -55,8 +55,9 @@ def run(_options: argparse.Namespace) -> int:
         task = progress.add_task("reading the sources", total=None)
         import dsp  # noqa: PLC0415
         from dsp.kernel import uncached_kernels  # noqa: PLC0415
+        from iax.media_table import warm_up  # noqa: PLC0415
 
-        kernels = dsp.kernels()
+        kernels = [*dsp.kernels(), ("iax.media_table", warm_up)]
         progress.update(task, total=len(kernels))
         for name, warm in kernels:
             progress.update(task, description=name)
@@ -95,11 +96,12 @@ def _read(stamp: Path) -> str:
 def _stamp() -> str:
     """Changes with everything that machine code depends on: sources, compiler, Python, processor."""
     digest = hashlib.sha256()
-    package = util.find_spec("dsp")  # finds without loading
-    for place in (package.submodule_search_locations or []) if package is not None else []:
-        digest.update(place.encode())
-        for source in sorted(Path(place).glob("*.py")):
-            digest.update(source.read_bytes())
+    for name in ("dsp", "iax"):
+        package = util.find_spec(name)  # finds without loading
+        for place in (package.submodule_search_locations or []) if package is not None else []:
+            digest.update(place.encode())
+            for source in sorted(Path(place).glob("*.py")):
+                digest.update(source.read_bytes())
     for name in ("numba", "llvmlite", "numpy"):
         digest.update(metadata.version(name).encode())
     digest.update(sys.version.encode())

@@ -357,6 +357,17 @@ class Line:
         """Blocks may be left out: no call, nothing on its way, and an engine that waits for the host."""
         return self.call is None and not self._pending and self.engine.idle and not self.port.output_waiting
 
+    @property
+    def batch_call(self) -> iax.Call | None:
+        """The call whose audio `LineVoice` moves, if this is such a one."""
+        if not self._up or self._ended is not None or getattr(self.call, "seat", None) is None:
+            return None
+        return self.call
+
+    def received_block(self, row: Samples, fate: dsp.Fate) -> dsp.Fate:
+        """`row` holds this block's received audio: let the tap have it, and say what became of it."""
+        return fate if self.tap is None else self.tap.received(row, fate)
+
     def receive_block(self, row: Samples) -> dsp.Fate:
         """Put this block's received audio into `row`, and say what became of it."""
         if not self._up or self.call is None:
@@ -369,7 +380,7 @@ class Line:
             payload, lost = self.call.receive_audio(dsp.BLOCK)
             row[:] = decode(payload, self.call.format)
             fate = dsp.Fate.LOST if lost else dsp.Fate.HEARD
-        return fate if self.tap is None else self.tap.received(row, fate)
+        return self.received_block(row, fate)
 
     def on_modem_event(self, event: dsp.Event) -> None:
         """Pass one event of the DSP channel to the engine, and note it in the report."""
@@ -383,15 +394,17 @@ class Line:
         if (translated := engine_event(event)) is not None:
             self.engine.event(translated)
 
-    def finish_block(self, row: Samples, now: float) -> None:
-        """End one block: send its transmit audio, let the engine's time pass, feed the transmitter."""
+    def finish_block(self, row: Samples, now: float, *, sent: bool = False) -> None:
+        """End one block: send its transmit audio, unless it was sent, let the engine's time pass, feed the
+        transmitter."""
         call = self.call
         if self.report is not None:
             self.report.n_blocks += 1
         if self.tap is not None and self._up:
             self.tap.transmitted(row)
         if call is not None and self._up and self._ended is None:
-            call.send_audio(encode(row, call.format), now)
+            if not sent:
+                call.send_audio(encode(row, call.format), now)
             if self._digits:
                 self._send_digits(call, now)
         self.engine.tick(self.channel.silence_samples if self._up else dsp.BLOCK * 500)

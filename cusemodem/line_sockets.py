@@ -12,6 +12,10 @@ import iax
 import iax.socket
 from cusemodem.config import ModemConfig
 from cusemodem.iax_trace import TracedEndpoint
+from iax.media_table import MediaTable, warm_up
+
+SEATS_A_LINE, SEATS_BESIDES = 3, 5
+"""Room for calls that are over but not yet forgotten (10 s); a call without a seat works too, only slower."""
 
 
 @dataclass(eq=False)
@@ -31,7 +35,10 @@ class LineSocket:
 class LineSockets:
     """All sockets of the process. `on_new` is called with each new one, inside the trio loop."""
 
-    def __init__(self, on_new: Callable[[LineSocket], None]) -> None:
+    def __init__(self, on_new: Callable[[LineSocket], None], n_lines: int = 1) -> None:
+        """`n_lines`: how many lines of the process may be in calls at once."""
+        self._n_seats = SEATS_A_LINE * n_lines + SEATS_BESIDES
+        warm_up()
         self._on_new = on_new
         self._sockets: dict[object, LineSocket] = {}
         self._opening = trio.Lock()
@@ -50,15 +57,16 @@ class LineSockets:
             shared.n_lines += 1
         return shared
 
-    @staticmethod
-    async def _open(key: object, config: ModemConfig) -> LineSocket:
+    async def _open(self, key: object, config: ModemConfig) -> LineSocket:
         socket = await iax.socket.Socket.open(port=config.port)
+        socket.use_batches()
         endpoint = iax.Endpoint(
             random.SystemRandom(),
             port=socket.address[1],
             local_address=socket.local_address,
             formats=config.formats,
             new_playout=iax.ArrivalQueue if config.nojitterbuffer else iax.JitterBuffer,
+            media=None if config.nojitterbuffer else MediaTable(self._n_seats),
         )
         core = TracedEndpoint(endpoint) if config.iax2debug else endpoint
         return LineSocket(key, socket, endpoint, core)

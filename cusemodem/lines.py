@@ -17,6 +17,7 @@ import iax
 from cusemodem.at.engine import Engine
 from cusemodem.cuse.port import Port
 from cusemodem.line import Line, LineOptions
+from cusemodem.line_voice import LineVoice
 
 _log = logging.getLogger("cusemodem.lines")
 
@@ -34,6 +35,7 @@ class Lines:
         self._at: list[Line | None] = [None] * n_lines
         self._rx = np.zeros((n_lines, dsp.BLOCK), np.int16)
         self._fate = np.zeros(n_lines, np.uint8)
+        self._voice = LineVoice()
 
     def add(
         self,
@@ -152,9 +154,15 @@ class Lines:
         if self.idle:
             return
         rx, fate = self._rx, self._fate
+        voice = self._voice
+        voice.receive(self.lines, rx, fate)
         for line in tuple(self.lines):
+            row = rx[line.index]
             try:
-                fate[line.index] = line.receive_block(rx[line.index])
+                if line in voice.served:
+                    fate[line.index] = line.received_block(row, dsp.Fate(fate[line.index]))
+                else:
+                    fate[line.index] = line.receive_block(row)
             except Exception as error:
                 self._fail(line, error)
         tx = self.bank.process(rx, fate)
@@ -164,9 +172,10 @@ class Lines:
                     heard.on_modem_event(event)
                 except Exception as error:
                     self._fail(heard, error)
+        voice.send(tx, now)
         for line in tuple(self.lines):
             try:
-                line.finish_block(tx[line.index], now)
+                line.finish_block(tx[line.index], now, sent=line in voice.served)
             except Exception as error:
                 self._fail(line, error)
 

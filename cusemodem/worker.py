@@ -77,7 +77,7 @@ class Worker:
         self.lines = Lines(nowhere, max(capacity, len(configs), 1))
         self.lines.on_failure = self._line_failed
         self.clock = TickClock(0.0)
-        self._sockets = LineSockets(self._watch_in_background)
+        self._sockets = LineSockets(self._watch_in_background, self.lines.bank_size)
         self._nursery: trio.Nursery | None = None
         self._hurry = 0
         self._ticking: trio.Nursery | None = None

@@ -23,6 +23,7 @@ from iax.kernel import COMPILED, Record
 from iax.media import Timeline, Unwrapper
 from iax.playout import MediaStatistics, Playout
 from iax.reliability import Link, Stamps
+from iax.trunk import TrunkSender
 from iax.voice_record import KEY_WORDS, MAX_PAYLOAD, VOICE
 
 NAME_OCTETS = 28
@@ -445,6 +446,27 @@ class SeatStamps(Stamps):
     @frames_sent.setter
     def frames_sent(self, value: int) -> None:
         self._seat.record.frames_sent = value
+
+
+def warm_up() -> None:
+    """Compile everything here, or load it: a call should not have to wait for that."""
+    table = MediaTable(1)
+    seat = table.new_seat()
+    assert seat is not None
+    seat.known_as(("192.0.2.1", 4569), 2)
+    seat.open(receiving=True, sending=True, trunked=False)
+    playout = seat.playout
+    playout.format = Format.ULAW
+    playout.put(20, bytes(160), 0.0)
+    playout.hold(FRAME_SAMPLES)
+    playout.read()
+    playout.clear()
+    nothing = np.zeros((1, 2 * FRAME_SAMPLES), np.uint8)
+    for ipv6 in (False, True):
+        table.receive(nothing, np.zeros(1, np.int64), np.zeros((1, NAME_OCTETS), np.uint8), ipv6, 0, 1, 0.0)
+    table.read(np.zeros(1, np.int64))
+    table.send(np.zeros(1, np.int64), nothing, 0.0)
+    TrunkSender(0.0).add_batch(nothing, np.full(1, 164, np.int64), 0.0)
 
 
 def name_of(address: Address) -> NDArray[np.uint8]:

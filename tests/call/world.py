@@ -23,6 +23,7 @@ from cusemodem.line import Line, LineOptions
 from cusemodem.lines import Lines
 from cusemodem.tick import BLOCK_S
 from iax.exchange import Exchange
+from iax.media_table import MediaTable
 from tests.host.class1 import Class1Program
 
 EXCHANGE = ("127.0.0.1", 4569)
@@ -69,7 +70,11 @@ class World:
         self.stations = [self._station(i, account, formats) for i, account in enumerate(accounts)]
 
     def _station(self, i: int, account: iax.Account, formats: tuple[iax.Format, ...]) -> Station:
-        endpoint = iax.Endpoint(random.Random(self._rng.random()), accept_from=[EXCHANGE[0]])
+        endpoint = iax.Endpoint(
+            random.Random(self._rng.random()),
+            accept_from=[EXCHANGE[0]],
+            media=MediaTable(4) if i % 2 else None,  # batches here, single blocks there
+        )
         lines = Lines(endpoint, 1)
         port = Port()
         config = iax.PeerConfig(

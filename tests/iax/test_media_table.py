@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
-from iax import JitterBuffer
+from iax import JitterBuffer, kernel
 from iax.formats import ALAW, SLINEAR, ULAW, Format
 from iax.frames import Address
 from iax.media_table import MediaTable, address_in, name_of
@@ -156,3 +158,11 @@ def test_impossible_tables() -> None:
         MediaTable(1, 300)
     with pytest.raises(ValueError, match="at least one seat"):
         MediaTable(0)
+
+
+def test_machine_code_is_renewed_with_all_that_is_built_into_it() -> None:
+    for name in ("jitter_kernels", "batch_kernels", "voice_record"):
+        text = Path(kernel.__file__).with_name(f"{name}.py").read_text()
+        imported = set(re.findall(r"^from iax\.(\w+) import", text, re.MULTILINE))
+        assert imported
+        assert imported <= set(kernel.SOURCES), name
