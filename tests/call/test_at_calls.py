@@ -115,3 +115,11 @@ def test_ringing_tone_after_the_answer_is_waited_through(world: World) -> None:
     b.line.channel.send_silence()
     world.type(b, "ATA")
     assert world.run(8.0, lambda: a.heard.endswith(b"CONNECT\r\n"))
+
+
+def test_an_exchange_that_is_gone_is_no_dial_tone_within_half_a_minute(world: World) -> None:
+    a = world.stations[0]
+    world._delay_s = lambda _rng: None
+    world.type(a, "ATDT200")
+    assert world.run(30.0, lambda: a.heard.endswith(b"NO DIALTONE\r\n"))
+    assert a.line.call is None
