@@ -12,7 +12,12 @@ chmod +x /usr/local/bin/cusemodem
 install -m 644 "$repository/systemd/sysusers.conf" /usr/lib/sysusers.d/cusemodem.conf
 systemd-sysusers
 install -m 644 "$repository"/systemd/cusemodem*.service /etc/systemd/system/
-install -m 644 "$repository/udev/60-cusemodem.rules" /etc/udev/rules.d/
+# With a program that comes with the port, in the place of HylaFAX's.
+sed 's/^#ENV{SYSTEMD_WANTS}/ENV{SYSTEMD_WANTS}/' "$repository/udev/60-cusemodem.rules" \
+    > /etc/udev/rules.d/60-cusemodem.rules
+printf '[Service]\nExecStart=/bin/sleep infinity\n' > /etc/systemd/system/faxgetty@.service
+mkdir -p /etc/systemd/system/faxgetty@.service.d
+install -m 644 "$repository/systemd/faxgetty@.service.d/cusemodem.conf" /etc/systemd/system/faxgetty@.service.d/
 udevadm control --reload
 udevadm trigger --action=add --subsystem-match=misc --sysname-match=cuse
 udevadm settle
@@ -48,6 +53,8 @@ udevadm settle
 echo "udev: $(stat -c '%U %G %a' /dev/ttyIAX0) $(readlink -f /dev/serial/by-id/cusemodem-ttyIAX0)"
 echo "properties: $(udevadm info -q property /dev/ttyIAX0 | grep -E '^(ID_MM|ID_SERIAL|TAGS)' | sort | tr '\n' ' ')"
 echo "device unit: $(systemctl show -P ActiveState dev-ttyIAX0.device)"
+getty=$(systemctl show -P MainPID faxgetty@ttyIAX0)
+echo "faxgetty: $(systemctl show -P ActiveState faxgetty@ttyIAX0)"
 PYTHONPATH=$repository
 export PYTHONPATH
 coproc holder { cd "$repository" && exec "$python" -m tests.service.port_holder /dev/ttyIAX0; }
@@ -75,9 +82,22 @@ printf '[modem]\npeername = fax5\nport = 4575\nserver = 127.0.0.1:9\nnodaemon = 
 systemctl start cusemodem@ttyIAX5.service || systemctl status cusemodem@ttyIAX5 --no-pager
 pid5=$(systemctl show -P MainPID cusemodem@ttyIAX5)
 echo "template: $(systemctl show -P ActiveState cusemodem@ttyIAX5) $(cd /dev; echo ttyIAX5) $(stat -c %U "/proc/$pid5")"
+node5=$(stat -c %i /dev/ttyIAX5)
+kill -9 "$pid5"
+for _ in $(seq 100); do
+    now=$(systemctl show -P MainPID cusemodem@ttyIAX5)
+    [ "$now" != "$pid5" ] && [ "$now" != 0 ] && [ "$(systemctl show -P ActiveState cusemodem@ttyIAX5)" = active ] && break
+    sleep 0.1
+done
+[ "$(stat -c %i /dev/ttyIAX5)" = "$node5" ] && echo "template after kill -9: the same node"
 systemctl stop cusemodem@ttyIAX5
+for _ in $(seq 50); do [ ! -e /dev/ttyIAX5 ] && break; sleep 0.1; done
 echo "template stopped: $(systemctl show -P Result cusemodem@ttyIAX5) $(find /dev -name ttyIAX5 | wc -l) nodes"
 journalctl -u cusemodem CUSEMODEM_LINE=ttyIAX0 --no-pager -o cat | head -1 | sed 's/^/journal: /'
+date -s "@$(($(date +%s) + 34560000))" > /dev/null
+sleep 3
+echo "clock set: $(systemctl show -P ActiveState cusemodem), restarts $(systemctl show -P NRestarts cusemodem), $(cusemodem status | grep -c ready) ready"
+date -s "@$(($(date +%s) - 34560000))" > /dev/null
 kill -9 "$pid"
 for _ in $(seq 100); do
     now=$(systemctl show -P MainPID cusemodem)
@@ -94,8 +114,10 @@ holding "after kill -9 of the worker"
 [ "$(stat -c '%i %U %a' /dev/ttyIAX0)" = "$before" ] && echo "node: the same all the time"
 echo "device unit: $(systemctl show -P ActiveState dev-ttyIAX0.device) since before"
 echo "stored: $(systemctl show -P NFileDescriptorStore cusemodem)"
+[ "$(systemctl show -P MainPID faxgetty@ttyIAX0)" = "$getty" ] && echo "faxgetty: the same all the time"
 systemctl stop cusemodem
 for _ in $(seq 50); do [ ! -e /dev/ttyIAX0 ] && break; sleep 0.1; done
 echo "status unit: $(systemctl show -P ActiveState cusemodem-status) mounts $(grep -c /run/cusemodem /proc/mounts || true)"
+echo "faxgetty after stop: $(systemctl show -P ActiveState faxgetty@ttyIAX0)"
 echo "stopped: $(systemctl show -P Result cusemodem) $(find /dev -name 'ttyIAX*' | wc -l) nodes"
 echo "all done"

@@ -94,6 +94,7 @@ def test_with_systemd_and_cuse_in_a_guest(uml: Guest) -> None:
     assert "user: cusemodem capabilities: 0000000000000000" in said
     assert "nice: -10" in said
     assert any(line.startswith("status file: ready, registered: no") for line in said), said
+    assert "clock set: active, restarts 0, 2 ready" in said, "400 days ahead: every timer is monotonic"
     assert "metrics: 2" in said, "every user may read them"
     assert "template: active ttyIAX5 cusemodem" in said
     assert "template stopped: success 0 nodes" in said
@@ -109,5 +110,8 @@ def test_with_systemd_and_cuse_in_a_guest(uml: Guest) -> None:
     for occasion in ("kill -9 of the service", "systemctl restart", "kill -9 of the worker"):
         assert f"program after {occasion}: works" in said, said
     assert {"node: the same all the time", "device unit: active since before"} <= set(said)
+    getty = {"faxgetty: active", "faxgetty: the same all the time", "faxgetty after stop: inactive"}
+    assert getty <= set(said), said
+    assert "template after kill -9: the same node" in said
     assert said.count("stored: 4") == 2, "two descriptors a port, and no more after restarts"
     assert "stopped: success 0 nodes" in said
