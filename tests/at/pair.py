@@ -7,6 +7,7 @@ hears what the other has on the air. Fax programs of `tests.host` sit on top.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cusemodem.at import Engine, actions, events
@@ -40,7 +41,8 @@ class Station:
         self.output = bytearray()
         self.dialled: actions.Dial | None = None
         self.up = self.answered = self.hung_up = False
-        self.heard: list[str] = []
+        self.spoils: Callable[[], bool] = lambda: False
+        "whether the line spoils the V.21 frame that comes now"
         self._carrier = 0
         self._ahead = 0.0  # seconds of tone, preamble or training still to go
         self._tail = 0.0
@@ -177,7 +179,7 @@ class Station:
                 self._flags_told = True
                 self.event(events.FlagsDetected())
             for frame in air.frames:
-                self.event(events.FrameReceived(frame + fcs(frame), True))
+                self.event(events.FrameReceived(frame + fcs(frame), not self.spoils()))
         elif air.carrier and air.carrier == self._listening and air.trained:
             if not self._receiving:
                 self._receiving = True
