@@ -75,7 +75,7 @@ def mgetty_config(modems: Sequence[ModemConfig]) -> str:
     """Sections for /etc/mgetty/mgetty.config, one a modem. Raises SnippetError."""
     head = """\
 # For /etc/mgetty/mgetty.config: modems of cusemodem. One `mgetty NAME` for each, kept alive by init.
-# cls1 is Class 1, all that these modems have. It needs a mgetty that was built with Class 1; Debian's was not:
+# cls1 is Class 1, all that these modems have. It needs a mgetty built with Class 1; Debian's was not:
 # it sets the modem up and says `no class 2/2.0 faxmodem, no faxing available`. Then use HylaFAX or efax.
 """
     return head + "".join(_mgetty_port(modem) for modem in modems)
