@@ -66,7 +66,8 @@ class VoiceSender:
         stamps.frames_sent += 1
         known = format_ == stamps.sent_format and timestamp >> 16 <= stamps.epoch
         if known and not (self.reliable and link.n_unacknowledged < MAX_VOICE_UNACKNOWLEDGED):
-            link.send_mini(timestamp, payload, now)
+            # chan_iax2 (22) forgets to turn round the octets of linear samples that come in trunk frames
+            link.send_mini(timestamp, payload, now, may_trunk=format_ is not Format.SLINEAR)
             return False
         stamps.sent_format = int(format_)
         stamps.epoch = timestamp >> 16

@@ -158,11 +158,11 @@ class Link:
         self._put(frame.encode())
         self._i_seq_sent = self.i_seq
 
-    def send_mini(self, timestamp: int, payload: bytes, now: float) -> None:
+    def send_mini(self, timestamp: int, payload: bytes, now: float, *, may_trunk: bool = True) -> None:
         """Send a mini frame, by itself or in the next trunk frame."""
         if self.secrecy is not None:
             self._put(encode_mini(self.local, timestamp, payload))
-        elif self.trunk is not None:
+        elif self.trunk is not None and may_trunk:
             self.trunk.add(self.local, timestamp, payload, now)
         else:
             self._outbox.append((encode_mini(self.local, timestamp, payload), self.address))

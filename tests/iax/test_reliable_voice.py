@@ -7,12 +7,16 @@ import random
 import pytest
 
 from iax import (
+    SLINEAR,
+    ULAW,
     Account,
     Call,
     CallAnswered,
     CallEnded,
     Encryption,
     Endpoint,
+    Event,
+    Format,
     IncomingCall,
     PeerConfig,
     Registered,
@@ -129,3 +133,32 @@ def test_a_network_that_stands_still_for_5_s_does_not_end_the_call() -> None:
     assert set(bridge.heard) <= set(sent)
     assert len(bridge.heard) >= 1000 - 250  # less what mini frames lost, plus what was sent again
     assert bridge.heard[-400:] == sent[-400:], "afterwards all is as before"
+
+
+@pytest.mark.parametrize(("format_", "n_trunk"), [(ULAW, 50), (SLINEAR, 0)])
+def test_linear_audio_stays_out_of_trunk_frames(format_: Format, n_trunk: int) -> None:
+    """Asterisk 22 does not turn its octets round there (tests.peers.test_asterisk_matrix)."""
+    network = Network()
+    Bridge(network, Encryption.OFF)
+    phone = Phone(network, CLIENT, Endpoint(random.Random(2)))
+    peer = PeerConfig(SERVER, "101", "secret101", trunk=True)
+    call = phone.endpoint.call(peer, "900", network.now, formats=(format_,))
+    server = network.cores[SERVER]
+    assert isinstance(server, Endpoint)
+    assert network.run(5, lambda: any(isinstance(e, IncomingCall) for e in _answering(server, network)))
+    phone.wait(CallAnswered)
+    network.sent.clear()
+    for _ in range(51):  # the first is a full frame
+        call.send_audio(format_.silence(160), network.now)
+        network.run(0.02)
+    voice = [p.datagram for p in network.sent if p.source == CLIENT and not p.datagram[0] & 0x80]
+    assert len(voice) == 50
+    assert sum(datagram[:2] == b"\0\0" for datagram in voice) == n_trunk
+
+
+def _answering(server: Endpoint, network: Network) -> list[Event]:
+    events = server.events()
+    for event in events:
+        if isinstance(event, IncomingCall):
+            event.call.answer(network.now)
+    return events

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import trio
 
-from iax import ALAW, SLINEAR, ULAW, Call, Endpoint, Event, PeerConfig
+from iax import ALAW, ALL_FORMATS, SLINEAR, ULAW, Call, Endpoint, Event, Format, PeerConfig
 from iax.frames import Address
 from iax.socket import Socket
 from tests.bed.asterisk import Asterisk
@@ -31,10 +31,10 @@ def numbered(n: int, format_: object) -> bytes:
 class Phone:
     """An endpoint on a real socket, ticking in real time; keeps all events and all datagrams."""
 
-    def __init__(self, socket: Socket, server: Address) -> None:
+    def __init__(self, socket: Socket, server: Address, formats: Sequence[Format] = ALL_FORMATS) -> None:
         self.socket = socket
         self.server = server
-        self.endpoint = Endpoint(random.Random())
+        self.endpoint = Endpoint(random.Random(), formats=formats)
         self.events: list[Event] = []
         self.captured: list[tuple[bytes, Address, Address]] = []
         self.on_tick: Callable[[], None] = lambda: None
@@ -70,6 +70,17 @@ class Phone:
     def call(self, account: str, number: str, **options: object) -> Call:
         return self.endpoint.call(self.account(account), number, trio.current_time(), **options)
 
+    async def hang_up(self) -> None:
+        """End what calls there are: a phone that just vanishes makes Asterisk warn of it."""
+        self.on_tick = lambda: None
+        calls = [dialogue for dialogue in self.endpoint._dialogues if isinstance(dialogue, Call)]
+        for call in calls:
+            call.hangup(trio.current_time())
+        for _ in range(50):
+            if all(call.link.all_acknowledged for call in calls):
+                break
+            await trio.sleep(0.02)
+
     async def wait(self, kind: type[T], timeout_s: float = TIMEOUT_S, count: int = 1) -> T:
         with trio.move_on_after(timeout_s):
             while True:
@@ -81,10 +92,17 @@ class Phone:
 
 
 @asynccontextmanager
-async def phone_at(asterisk: Asterisk) -> AsyncIterator[Phone]:
+async def phone_at(
+    asterisk: Asterisk, *, port: int | None = None, formats: Sequence[Format] = ALL_FORMATS
+) -> AsyncIterator[Phone]:
+    """PORT: of a relay to it, if not its own."""
     with await Socket.open("127.0.0.1", 0) as socket:
-        phone = Phone(socket, ("127.0.0.1", asterisk.iax_port))
+        phone = Phone(socket, ("127.0.0.1", port or asterisk.iax_port), formats)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(phone.run)
-            yield phone
+            try:
+                yield phone
+            finally:
+                with trio.CancelScope(shield=True):
+                    await phone.hang_up()
             nursery.cancel_scope.cancel()

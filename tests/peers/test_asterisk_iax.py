@@ -51,6 +51,7 @@ async def test_registers_and_withdraws(asterisk: Asterisk) -> None:
         assert f"Port {phone.socket.address[1]}" not in shown
 
 
+@pytest.mark.asterisk_says("MD5 secret mismatch", "failed to authenticate")
 async def test_a_wrong_secret_is_refused(asterisk: Asterisk) -> None:
     async with phone_at(asterisk) as phone:
         phone.endpoint.register(phone.account("102", "wrong"), trio.current_time())
@@ -136,6 +137,7 @@ async def test_failures_have_their_causes(
         assert kind is None or any(isinstance(event, kind) for event in phone.events)
 
 
+@pytest.mark.asterisk_says("request '8888888@bed' does not exist")
 async def test_a_wrong_extension_is_refused(asterisk: Asterisk) -> None:
     async with phone_at(asterisk) as phone:
         phone.call("105", "8888888")
@@ -203,6 +205,7 @@ async def test_asterisk_calls_us(asterisk: Asterisk) -> None:
         call.hangup(trio.current_time())
 
 
+@pytest.mark.asterisk_says("Call rejected by .*: Busy")
 async def test_a_refused_call_is_busy_for_asterisk(asterisk: Asterisk) -> None:
     async with phone_at(asterisk) as phone:
         phone.endpoint.register(phone.account("109"), trio.current_time())
@@ -266,6 +269,7 @@ async def test_the_server_chooses_the_format(asterisk: Asterisk, account: str, f
     ("account", "cause", "words"),
     [("704", 58, "codec"), ("402", 50, "authority"), ("501", 50, "in clear"), ("301", 50, "private key")],
 )
+@pytest.mark.asterisk_says("incompatible with our capability", "force encrypt", "failed to authenticate")
 async def test_what_cannot_work_is_refused_with_a_reason(
     asterisk: Asterisk, account: str, cause: int, words: str
 ) -> None:

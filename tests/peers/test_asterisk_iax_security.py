@@ -137,13 +137,16 @@ async def test_a_server_that_does_not_encrypt_gets_no_call_where_it_is_required(
         assert (ended.cause, "encrypt" in ended.text) == (50, True)
 
 
+@pytest.mark.asterisk_says("Undecodable", "Information element length", "Max retries exceeded")
 async def test_a_wrong_secret_ends_an_encrypted_call_too(asterisk: Asterisk) -> None:
     """chan_iax2 cannot read our AUTHREP and says nothing, or refuses: in any case the call ends by itself."""
     async with phone_at(asterisk) as phone:
         peer = phone.account("402", "wrong", encryption=Encryption.REQUIRED)
         call = phone.endpoint.call(peer, "9002", trio.current_time())
         ended = await phone.wait(CallEnded, timeout_s=50)
-        assert not ended.local, ended  # 27 or 50 mostly; what Asterisk makes of noise is its own affair
+        # 27: silence, after 20 s (31 of 31 such calls at once); now and then the noise is a frame to it, and
+        # prolongs the silence, or makes it refuse (50) or forget the call (81)
+        assert (ended.local, ended.cause in (27, 50, 81)) == (False, True), ended
         assert ended.call is call
 
 
@@ -195,6 +198,7 @@ async def test_rsa_both_ways(asterisk: Asterisk) -> None:
         await trio.sleep(0.2)
 
 
+@pytest.mark.asterisk_says("failed to authenticate", "mismatch", "RSA", "signature", "key")
 async def test_another_key_is_refused(asterisk: Asterisk) -> None:
     rsa_keys(asterisk)
     from tests.iax.keys import PRIVATE_KEY
