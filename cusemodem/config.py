@@ -114,6 +114,8 @@ class ModemConfig:
     trunk: bool = False
     reliable_voice: bool = True
     """Audio that the network loses is sent again."""
+    transfer: bool = False
+    """Go on directly with the far end when the PBX wants to take itself out of a call."""
     keep_alive_s: int | None = None
     """POKE interval; 0: never; None: where a NAT is noticed."""
     accept_from: tuple[str, ...] = ()

@@ -169,6 +169,7 @@ TELEPHONE_KEYS: dict[str, Callable[[str], Fields]] = {
     "challenge_calls": _flag("challenge_calls"),
     "allow_plaintext": _flag("allow_plaintext"),
     "trunk": _flag("trunk"),
+    "transfer": _flag("transfer"),
     "reliable_voice": _flag("reliable_voice"),
     "keep_alive": _read_keep_alive,
     "accept_from": _read_accept_from,

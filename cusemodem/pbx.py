@@ -33,6 +33,7 @@ def peer_config(config: ModemConfig, addresses: tuple[iax.Address, ...]) -> iax.
         allow_plaintext=config.allow_plaintext,
         trunk=config.trunk,
         reliable_voice=config.reliable_voice and not config.trunk,
+        follow_transfers=config.transfer,
         keep_alive_s=config.keep_alive_s,
         accept_from=config.accept_from,
     )

@@ -59,6 +59,8 @@ class PeerConfig:
     keep_alive_s: float | None = None
     """POKE it this often, to keep a NAT's door open; 0: never; None: every 20 s if there seems to be a
     NAT."""
+    follow_transfers: bool = False
+    """Go on directly with the far end when the server wants to take itself out of a call (TXREQ)."""
     accept_from: tuple[str, ...] = ()
     """Hosts, by address, whose calls are taken as the server's, from any port."""
 

@@ -55,6 +55,7 @@ class Call(CallMachine):
     ) -> None:
         """Send NEW."""
         self._peer = peer
+        self.follow_transfers = peer.follow_transfers
         self.called_number = self.dnid = checked_number(number)
         self.calling_number = checked_number(calling_number)
         self.calling_name = fit_text(clean_text(calling_name), MAX_NAME)

@@ -33,6 +33,7 @@ from iax.events import (
     CallProgress,
     CallResumed,
     CallRinging,
+    CallTransferred,
     DtmfReceived,
     Event,
     FormatChanged,
@@ -42,6 +43,7 @@ from iax.events import (
 )
 from iax.formats import Format, format_of
 from iax.frames import Address, BadFrame, Command, Control, FrameType, FullFrame
+from iax.transfer import CONNECT_EVERY_S, Transfer
 
 if TYPE_CHECKING:
     from iax.call import Call
@@ -72,6 +74,8 @@ class CallMachine(CallMedia):
         self._late_hangup: tuple[int, str] | None = None
         self._ping_due = now + PING_INTERVAL_S
         self._invalid_since: float | None = None
+        self.follow_transfers = False
+        self._transfer: Transfer | None = None
         self._answered_at: float | None = None
         self._ended_at: float | None = None
 
@@ -186,7 +190,11 @@ class CallMachine(CallMedia):
             return self._invalid_since + INVALID_GRACE_S
         if self.state is CallState.AUTHENTICATING:
             return self.link.zero + AUTHENTICATION_WAIT_S
-        return self._ping_due if self._rotation_due is None else min(self._ping_due, self._rotation_due)
+        due = self._ping_due if self._rotation_due is None else min(self._ping_due, self._rotation_due)
+        transfer = self._transfer
+        if transfer is None:
+            return due
+        return min(due, transfer.deadline if transfer.connected else transfer.connect_due)
 
     def handle_own_timer(self, now: float) -> None:
         """Send PING, or draw the consequence of INVAL."""
@@ -205,6 +213,12 @@ class CallMachine(CallMedia):
                 self.send(Command.PING, [], now)
         if self._rotation_due is not None and now >= self._rotation_due:
             self.change_key(now)
+        if self._transfer is not None:
+            if now >= self._transfer.deadline:
+                self._transfer = None
+                self.send(Command.TXREJ, [], now)
+            elif not self._transfer.connected and now >= self._transfer.connect_due:
+                self._connect(self._transfer, now)
 
     def change_key(self, now: float) -> None:
         """Encrypt with a new key from now on. Does nothing unless both sides know key rotation."""
@@ -285,8 +299,51 @@ class CallMachine(CallMedia):
         self.send(Command.LAGRP, [], now, echo=frame)
 
     def _on_txreq(self, frame: FullFrame, elements: Elements, now: float) -> None:
-        # a change of peers is a gap in the middle of a page
+        transfer = Transfer.asked_for(elements, self.link.local, now)
+        plain = self.link.secrecy is None and self.state in WITH_MEDIA and self.link.remote != 0
+        if not self.follow_transfers or not plain or transfer is None or self._transfer is not None:
+            self.send(Command.TXREJ, [], now)
+            return
+        self._transfer = transfer
+        self._connect(transfer, now)
+
+    def _connect(self, transfer: Transfer, now: float) -> None:
+        transfer.connect_due = now + CONNECT_EVERY_S
+        self.desk.outbox.append(transfer.frame(Command.TXCNT, self.link.clock(now)))
+
+    def handle_from_elsewhere(self, frame: FullFrame, elements: Elements, addr: Address, now: float) -> bool:
+        """Act on TXCNT and TXACC of the far end that the server wants to connect us with."""
+        transfer = self._transfer
+        if transfer is None or not transfer.concerns(frame, elements, addr):
+            return False
+        if frame.subclass == Command.TXCNT:
+            self.desk.outbox.append(transfer.frame(Command.TXACC, frame.timestamp))
+        elif not transfer.connected:
+            transfer.connected = True
+            self.send(Command.TXREADY, [(Element.CALLNO, self.link.local)], now)
+        return True
+
+    def _on_txrel(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        transfer, self._transfer = self._transfer, None
+        if transfer is None or not transfer.connected:
+            self.frames_out_of_state += 1
+            return
+        self.link.acknowledge(frame)  # the last that the server hears
+        if self.link.trunk is not None:
+            self.link.trunk.leave()
+            self.link.trunk = None
+        number = elements.number(Element.CALLNO) or transfer.number
+        self.desk.scheduler.move(self, transfer.address, number, now)
+        self.restart_voice()
+        self.voice_changed()
+        self.tell(lambda call: CallTransferred(call, transfer.address))
+
+    def _on_txmedia(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        self._transfer = None  # the voice alone does not go elsewhere
         self.send(Command.TXREJ, [], now)
+
+    def _on_txrej(self, frame: FullFrame, elements: Elements, now: float) -> None:
+        self._transfer = None
 
     def _on_rtkey(self, frame: FullFrame, elements: Elements, now: float) -> None:
         key = elements.raw(Element.CHALLENGE)
@@ -395,8 +452,9 @@ COMMANDS: dict[int, tuple[frozenset[CallState], _Handler]] = {
     Command.RTKEY: (ALIVE, CallMachine._on_rtkey),
     Command.MWI: (ALIVE, CallMachine._ignore),
     Command.UNSUPPORT: (ALIVE, CallMachine._ignore),
-    Command.TXREJ: (ALIVE, CallMachine._ignore),
-    Command.TXREL: (ALIVE, CallMachine._ignore),
+    Command.TXREJ: (ALIVE, CallMachine._on_txrej),
+    Command.TXREL: (ALIVE, CallMachine._on_txrel),
+    Command.TXMEDIA: (ALIVE, CallMachine._on_txmedia),
     Command.TXREADY: (ALIVE, CallMachine._ignore),
     Command.NEW: (ALIVE, CallMachine._ignore),
 }

@@ -60,6 +60,17 @@ class CallMedia(Dialogue):
             sending = plain and not self._sender.reliable
             self.seat.open(receiving=receiving, sending=sending, trunked=self.link.trunk is not None)
 
+    def restart_voice(self) -> None:
+        """Begin both directions anew, with another peer."""
+        if self.seat is None:
+            self._timeline = Timeline(self.link)
+            self.link.stamps = Stamps()
+        else:
+            self.link.stamps = Stamps()
+            self._timeline, self.link.stamps = self.seat.voice_of(self.link)
+        self._sender.restart()
+        self._jitter.clear()
+
     @property
     def relay(self) -> bool:
         """Whether voice goes to `VoiceReceived` events as it comes instead of to the jitter buffer."""

@@ -37,6 +37,9 @@ class Scheduler(Protocol):
     def remote_learned(self, dialogue: Dialogue) -> None:
         """Note that the peer's call number is known."""
 
+    def move(self, dialogue: Dialogue, address: Address, remote: int, now: float) -> None:
+        """Let the dialogue go on with another peer."""
+
 
 @dataclass(slots=True)
 class Desk:
@@ -77,6 +80,10 @@ class Dialogue:
 
     def handle_early_voice(self, frame: FullFrame, now: float) -> None:
         """Take the audio of a full voice frame that is a duplicate or ahead of a gap."""
+
+    def handle_from_elsewhere(self, frame: FullFrame, elements: Elements, addr: Address, now: float) -> bool:
+        """Act on a frame from ADDR, which is not the peer's; return False if it is no business of ours."""
+        return False
 
     def handle_invalid(self, now: float) -> None:
         """Act on INVAL: the peer says that it does not know this dialogue."""

@@ -87,6 +87,14 @@ class Dialogues:
         self.by_remote[key] = dialogue
         self._on_known(dialogue, before)
 
+    def move(self, dialogue: Dialogue, address: Address, remote: int, now: float) -> None:
+        """Let the dialogue go on with another peer, at ADDRESS with call number REMOTE."""
+        link = dialogue.link
+        if self.by_remote.get((link.address, link.remote)) is dialogue:
+            del self.by_remote[link.address, link.remote]
+        link.move(address, remote, now)
+        self.remote_learned(dialogue)
+
     # -- time
 
     def next_timer(self) -> float | None:

@@ -379,7 +379,8 @@ class Endpoint:
         if dialogue is None:
             self._drops[Drop.NO_DIALOGUE] += 1
         elif dialogue.link.address != addr:
-            self._drops[Drop.WRONG_ADDRESS] += 1
+            if not dialogue.handle_from_elsewhere(frame, elements, addr, now):
+                self._drops[Drop.WRONG_ADDRESS] += 1
         elif dialogue.link.remote not in (0, frame.source):
             self._drops[Drop.WRONG_CALL_NUMBER] += 1
         else:
@@ -458,6 +459,9 @@ class Endpoint:
             self._offered += 1
             offer = read_new(elements)
             check, trunk = self._check_of(offer, addr)
+            call.follow_transfers = any(
+                peer.follow_transfers for peer in self._servers.at(addr, offer.username)
+            )
             call.start_incoming(offer, now, formats=self._formats, check=check)
             if trunk:
                 call.link.trunk = self._desk.trunks.join(addr, now)

@@ -97,6 +97,14 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallTransferred:
+    """The server took itself out of the call, which goes on with the far end directly."""
+
+    call: Call
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
 class FormatChanged:
     """The peer's audio changed its format; both directions use the new one from now on."""
 
@@ -197,6 +205,7 @@ Event: TypeAlias = (
     | CallHeld
     | CallResumed
     | CallEnded
+    | CallTransferred
     | FormatChanged
     | DtmfReceived
     | TextReceived

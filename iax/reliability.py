@@ -200,6 +200,14 @@ class Link:
         self.remote = 0
         self._vnak_sent = None
 
+    def move(self, address: Address, remote: int, now: float) -> None:
+        """Go on with another peer, at ADDRESS: numbers and time stamps begin anew."""
+        self.restart()
+        self.address, self.remote = address, remote
+        self.zero = now
+        self.rtt_s = None
+        self._peer_timestamp_time = None
+
     # -- receiving
 
     def receive(self, frame: FullFrame, now: float) -> Order:

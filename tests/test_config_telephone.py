@@ -95,10 +95,11 @@ def test_keys_of_rsa(tmp_path: Path) -> None:
 def test_switches(tmp_path: Path) -> None:
     found = peer(
         tmp_path,
-        *("trunk = yes", "challenge_calls = yes", "allow_plaintext = yes"),
+        *("trunk = yes", "challenge_calls = yes", "allow_plaintext = yes", "transfer = yes"),
         *("keep_alive = 15", "accept_from = 192.0.2.9, [2001:db8::9]"),
     )
     assert found.trunk
+    assert found.follow_transfers
     assert found.challenge_calls
     assert found.allow_plaintext
     assert found.keep_alive_s == 15
