@@ -35,6 +35,8 @@ LATENCY_GOAL = 2.0
 THROUGHPUT_GOAL = 1.0
 """MB/s either way."""
 ROUNDS = 3
+MIN_TOTAL = 256_000
+"""Bytes of a measure of throughput."""
 GUEST_TIMEOUT_S = 200
 
 
@@ -137,7 +139,7 @@ def _measure(server: Server, count: int) -> dict[str, float]:
         server.tell("stamp")
         latency("poll wake-up", [wake_up() for _ in range(count // 4)])
         for size in SIZES:
-            total = size * count
+            total = max(size * count, MIN_TOTAL)
             figures[f"write, {size} bytes at a time"] = _write_mb_per_s(server, file, size, total)
             figures[f"read, {size} bytes at a time"] = _read_mb_per_s(server, file, size, total)
     return figures

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import select
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,8 +29,11 @@ from cusemodem.cuse.store import Descriptors, Place, Store
 
 # Requests served before the other tasks of the process get their turn.
 MAX_BATCH = 32
-# How many batches of one request there are to a look for a second.
+# How long a program that is busy with the port is waited for, and how many single requests there are to a
+# look whether it has become so.
+LINGER_S = 0.0002
 PROBE_INTERVAL = 16
+SELECT_LIMIT = 1024
 
 # Where the number of a request stands in its message, and that of poll.
 _OPCODE = slice(4, 8)
@@ -67,8 +71,8 @@ class CuseDevice:
         self._sleep: trio.CancelScope | None = None
         self._settling = False
         self._n_batches = 0
-        # Whether the last look for a second request found one.
-        self._is_crowded = False
+        # Whether the last look for another request found one.
+        self._is_busy = False
 
     def flush(self) -> None:
         """The modem may have changed the port: answer waiting reads, wake sleepers in poll.
@@ -149,29 +153,39 @@ class CuseDevice:
             self._serve_batch(is_timer_due=is_timer_due)
 
     def _serve_batch(self, *, is_timer_due: bool) -> None:
-        n_served, now, host_acted = 0, 0.0, False
+        n_served = 0
         self._n_batches += 1
-        while n_served < MAX_BATCH and (size := self._read()):
+        if is_timer_due:
+            self._settle(trio.current_time(), host_acted=True)
+        while size := self._read():
             n_served += 1
-            # A poll changes nothing at the port, and needs no clock. Else a reading each: the host may run
-            # between two requests, and counts time from there.
-            if self._buffer[_OPCODE] != _POLL:
-                now, host_acted = trio.current_time(), True
+            is_poll = self._buffer[_OPCODE] == _POLL
+            # A poll changes nothing at the port, unless it looks at input that is echoed, and needs no clock.
+            now = 0.0 if is_poll else trio.current_time()
             self._channel.receive(self._buffer[:size], now)
             self._send()
-            # A single program has one request at a time: to look for a second one would cost as much as the
-            # first did. So it is looked for only where there was one before, and now and then.
-            if n_served == 1 and not self._is_crowded and self._n_batches % PROBE_INTERVAL:
+            if not is_poll:
+                self._settle(now, host_acted=True)
+            elif self.port.has_events:
+                self._settle(trio.current_time(), host_acted=True)
+            if n_served == MAX_BATCH or not self._expects_more(n_served):
                 break
-        else:
-            self._is_crowded = n_served > 1
         if len(self.port.unknown_ioctls) > self._n_unknown_ioctls:
             self._log_unknown_ioctls()
-        if host_acted:
-            self._settle(now, host_acted=True)
-        elif is_timer_due or self.port.has_events:
-            # A timer, or a poll that looked at input which was echoed.
-            self._settle(trio.current_time(), host_acted=True)
+
+    def _expects_more(self, n_served: int) -> bool:
+        """Whether another request is there, or comes in a moment.
+
+        A program that writes or reads piece by piece asks again within microseconds, less than it takes to
+        have the other tasks look round; so it is waited for that long. But only where it paid the last time,
+        and now and then: most programs have one thing to ask.
+        """
+        if n_served == 1 and not self._is_busy and self._n_batches % PROBE_INTERVAL:
+            return False
+        if self._descriptor >= SELECT_LIMIT:
+            return False
+        self._is_busy = bool(select.select([self._descriptor], [], [], LINGER_S)[0])
+        return self._is_busy
 
     def _log_unknown_ioctls(self) -> None:
         new = list(self.port.unknown_ioctls)[self._n_unknown_ioctls :]
