@@ -1,7 +1,7 @@
 """The port outlives the modem: the process that serves it is killed, and its successor goes on.
 
-`python -m tests.kernel.checks_survival [N]` in a guest: N (100) restarts under a reader, a poller and a caller of
-ioctl.
+`python -m tests.kernel.checks_survival [N]` in a guest: N (100) restarts under a reader, a poller and a caller
+of ioctl.
 """
 
 import contextlib
@@ -299,5 +299,5 @@ if __name__ == "__main__":
     n_restarts = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     began = time.monotonic()
     a_successor_after_another(None, n_restarts)
-    kernel, seconds = os.uname().release, time.monotonic() - began
-    print(f"Linux {kernel}: {n_restarts} restarts in {seconds:.0f} s; nobody stuck, nothing lost, nothing grew")
+    kernel, took_s = os.uname().release, time.monotonic() - began
+    print(f"Linux {kernel}: {n_restarts} restarts in {took_s:.0f} s; nobody stuck, nothing lost or grown")
