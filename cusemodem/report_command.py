@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from cusemodem.arguments import Commands, add_command
+from cusemodem.arguments import Commands, add_command, add_config
+from cusemodem.config_service import load_settings
 from cusemodem.history import History, HistoryError
-from cusemodem.paths import state_directory
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -35,11 +35,12 @@ levels, clock offset, cause.
     parser.add_argument("--since", metavar="AGE", type=_age, help="only calls younger than 90m, 24h or 7d")
     parser.add_argument("--json", action="store_true", help="each call as one JSON object a line")
     parser.add_argument("--state", metavar="DIR", type=Path, help="where the service keeps its state")
+    add_config(parser)
 
 
 def _report(options: argparse.Namespace) -> int:
     since = 0.0 if options.since is None else time.time() - options.since
-    history = History(options.state or state_directory())
+    history = History(options.state or load_settings(options.config).state_directory)
     try:
         calls = history.last(options.n, line=options.name, since=since)
     except HistoryError as error:

@@ -58,7 +58,7 @@ _cusemodem() {
         status) options='--config --control --help --json --watch' ;;
         import) options='--config --help' ;;
         replay) options='--help' ;;
-        report) options='--help --json --since --state' ;;
+        report) options='--config --help --json --since --state' ;;
         tx) options='--help --level-dbm0 --modulation --rate --short' ;;
         rx) options='--help --lost --modulation --rate --short --symbols' ;;
         *) options='--config --help --pty' ;;

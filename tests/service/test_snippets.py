@@ -151,3 +151,12 @@ def test_the_modem_takes_every_command_in_the_snippets(program: str, tmp_path: P
         filled = command.replace("%s", "Name").replace("%d", "123")
         engine.host_bytes(filled.encode() + b"\r")
         assert engine.take_output().endswith(b"\r\nOK\r\n"), command
+
+
+def test_the_guides_asterisk_section_is_the_generated_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ttyIAX0").write_text("[modem]\npeername = fax0\nsecret = change me\n")
+    status, out, _ = _config(capsys, "asterisk", "--config", str(tmp_path))
+    guide = Path(__file__).parent.parent.parent / "docs" / "asterisk.md"
+    assert (status, f"```\n{out}```" in guide.read_text()) == (0, True)
