@@ -11,67 +11,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import dsp
 import iax
 from cusemodem.at import actions, events
 from cusemodem.at.engine import Engine
-from cusemodem.call_causes import USUAL_CAUSES, result_of_cause
+from cusemodem.call_causes import result_of_cause
 from cusemodem.call_facts import caller_id, event_details, media_counts
-from cusemodem.cuse.port import Closed, DtrDropped, DtrRaised, Opened, OutputWaiting, Port, Resumed
+from cusemodem.cuse.port import Port
 from cusemodem.digits_after_answer import DigitsAfterAnswer
 from cusemodem.modem_events import engine_event, note_modem_event
-from cusemodem.modem_memory import notes_of, take_over
 from cusemodem.report import CallReport
 from cusemodem.tap import Tap
 from cusemodem.tick import BLOCK_S
 from cusemodem.voice_payload import Samples, decode, encode
 
-HOST_GONE_GRACE_BLOCKS = 50
-"""A call whose port nobody holds open is hung up after one second (chosen): programs that hand the port
-over between two processes reopen it within milliseconds."""
+from cusemodem.host_side import HostSide
+from cusemodem.line_options import LineOptions, LineStatistics
+
+__all__ = ["Line", "LineOptions", "LineStatistics", "decode", "encode"]
 
 MAX_PLAYOUT_BLOCKS = 12
 """Audio still in the jitter buffer when the far end hangs up is heard to its end, for at most this long
 (its greatest depth is 200 ms): the last frame of a fax, DCN, is often in it."""
-
-MAX_PENDING_BYTES = 1 << 16
-"""Output the port did not take yet is kept up to here; a reader that far behind is not reading."""
-
-
-@dataclass(frozen=True)
-class LineStatistics:
-    """Counters of one line since it was made."""
-
-    calls_out: int
-    calls_in: int
-    calls_refused: int
-    bytes_to_host_dropped: int
-
-
-@dataclass(frozen=True)
-class LineOptions:
-    """What the configuration says about one line's calls."""
-
-    calling_number: str = ""
-    calling_name: str = ""
-    formats: Sequence[iax.Format] = iax.ALL_FORMATS
-    """Voice formats, the preferred one first."""
-    local_time: Callable[[], time.struct_time] = time.localtime
-    """For the DATE and TIME of caller ID."""
-    on_report: Callable[[CallReport], None] | None = None
-    """Called with each call's report at its end."""
-    tap: Tap | None = None
-    """Records or replays the line's calls."""
-    causes: Mapping[int, str] = field(default_factory=lambda: USUAL_CAUSES)
-    """The result of a failed call, by its cause."""
-    busy_when_closed: bool = False
-    """Refuse calls while no program has the port open."""
-    dsp_debug: bool = False
-    """Log every order to the DSP channel and everything it reports."""
 
 
 class Line:
@@ -100,19 +65,16 @@ class Line:
         self.endpoint = endpoint
         self.peer = peer
         self.options = options
-        self.tap = options.tap
         self.call: iax.Call | None = None
         self.report: CallReport | None = None
         self.last_report: CallReport | None = None
         self._up = False
         self._digits = DigitsAfterAnswer()
-        self._gone_blocks = 0
         self._ended: iax.CallEnded | None = None
         self._playout_blocks = 0
-        self._pending = bytearray()
-        self._noted_off_hook = False
         self._log = logging.LoggerAdapter(logging.getLogger("cusemodem.line"), {"line": name})
-        self._calls_out = self._calls_in = self._calls_refused = self._dropped = 0
+        self._host = HostSide(port, engine, options.tap, self._log)
+        self._calls_out = self._calls_in = self._calls_refused = 0
         self._do: dict[type, Callable[[Any, float], None]] = {
             actions.Dial: self._dial,
             actions.Answer: self._answer,
@@ -132,37 +94,20 @@ class Line:
         }
         self._begin_tap()
 
+    @property
+    def tap(self) -> Tap | None:
+        """What listens in."""
+        return self._host.tap
+
+    @tap.setter
+    def tap(self, tap: Tap | None) -> None:
+        self._host.tap = tap
+
     # ------------------------------------------------------------------ the host program's side
 
     def service_port(self, now: float) -> None:
         """Move what the host program did into the engine, and the engine's answers back; at once."""
-        acted = False
-        for event in self.port.events():
-            acted = True
-            if self.tap is not None and not isinstance(event, OutputWaiting):
-                self.tap.port_event(type(event).__name__)
-            if isinstance(event, DtrDropped):
-                self.engine.dtr_dropped()
-            elif isinstance(event, DtrRaised):
-                self.engine.dtr_raised()
-            elif isinstance(event, Opened):
-                self._gone_blocks = 0
-            elif isinstance(event, Resumed):
-                self._pending += take_over(self.engine, self.port.notes)
-            elif isinstance(event, Closed):
-                self._pending.clear()
-        while self.engine.room > 0:
-            data = self.port.take_output(self.engine.room)
-            if not data:
-                break
-            acted = True
-            if self.tap is not None:
-                self.tap.host_bytes(data)
-            self.engine.host_bytes(data)
-            self._perform(now)
-        self._perform(now)
-        if acted and not self._noted_off_hook:
-            self._note()  # a setting may have changed
+        self._host.listen(lambda: self._perform(now))
 
     def _perform(self, now: float) -> None:
         """Carry out the engine's actions in order, then pass its words to the host."""
@@ -171,24 +116,7 @@ class Line:
                 if self.options.dsp_debug:
                     self._log.info("dsp: do %s", action)
                 self._do[type(action)](action, now)
-        if said := self.engine.take_output():
-            self._pending += said
-            if self.tap is not None:
-                self.tap.modem_bytes(said)
-        if self._pending:
-            del self._pending[: self.port.put_input(bytes(self._pending))]
-            if len(self._pending) > MAX_PENDING_BYTES:
-                self._dropped += len(self._pending)
-                self._pending.clear()
-                self._log.error("the program on the port does not read: its input was dropped")
-        self.port.set_lines(dcd=self.engine.dcd, ri=self.engine.ring_indicator)
-        if self.engine.off_hook != self._noted_off_hook:
-            self._note()
-
-    def _note(self) -> None:
-        """For a successor of this process."""
-        self._noted_off_hook = self.engine.off_hook
-        self.port.notes = notes_of(self.engine)
+        self._host.say()
 
     # ------------------------------------------------------------------ actions
 
@@ -335,7 +263,6 @@ class Line:
         call, report = self.call, self.report
         self.call, self.report, self._up, self._ended = None, None, False, None
         self._digits = DigitsAfterAnswer()
-        self._gone_blocks = 0
         self.channel.send_silence()
         self.channel.receive_off()
         if call is None or report is None:
@@ -355,7 +282,7 @@ class Line:
     @property
     def idle(self) -> bool:
         """Blocks may be left out: no call, nothing on its way, and an engine that waits for the host."""
-        return self.call is None and not self._pending and self.engine.idle and not self.port.output_waiting
+        return self.call is None and self.engine.idle and not self._host.waits
 
     @property
     def batch_call(self) -> iax.Call | None:
@@ -411,12 +338,13 @@ class Line:
         self._perform(now)
         if call is not None:
             self._feed_transmitter(now)
-            self._watch_host(now)
+            self._host.watch(in_call=self.report is None or self._up)
+            self._perform(now)
         if self._ended is not None:
             self._play_out(self._ended, now)
         if self.tap is not None:
             self._service_tap(self.tap, now)
-        if self.port.output_waiting or self._pending:
+        if self._host.waits:
             self.service_port(now)
 
     def _feed_transmitter(self, now: float) -> None:
@@ -464,16 +392,6 @@ class Line:
         if tap.block_done() and self.call is None:
             self._begin_tap()
 
-    def _watch_host(self, now: float) -> None:
-        if self.port.open_count > 0 or (self.report is not None and not self._up):
-            self._gone_blocks = 0
-            return
-        self._gone_blocks += 1
-        if self._gone_blocks == HOST_GONE_GRACE_BLOCKS:
-            self._log.info("nobody has the port open: hanging up")
-            self.engine.host_gone()
-            self._perform(now)
-
     # ------------------------------------------------------------------ the end
 
     def shut_down(self, now: float) -> None:
@@ -487,4 +405,4 @@ class Line:
 
     def statistics(self) -> LineStatistics:
         """A snapshot of the counters."""
-        return LineStatistics(self._calls_out, self._calls_in, self._calls_refused, self._dropped)
+        return LineStatistics(self._calls_out, self._calls_in, self._calls_refused, self._host.n_dropped)
