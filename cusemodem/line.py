@@ -23,14 +23,13 @@ from cusemodem.call_causes import result_of_cause
 from cusemodem.call_facts import caller_id, event_details, media_counts
 from cusemodem.cuse.port import Port
 from cusemodem.digits_after_answer import DigitsAfterAnswer
+from cusemodem.host_side import HostSide
+from cusemodem.line_options import LineOptions, LineStatistics
 from cusemodem.modem_events import engine_event, note_modem_event
 from cusemodem.report import CallReport
 from cusemodem.tap import Tap
 from cusemodem.tick import BLOCK_S
 from cusemodem.voice_payload import Samples, decode, encode
-
-from cusemodem.host_side import HostSide
-from cusemodem.line_options import LineOptions, LineStatistics
 
 __all__ = ["Line", "LineOptions", "LineStatistics", "decode", "encode"]
 
