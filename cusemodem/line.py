@@ -25,6 +25,7 @@ from cusemodem.cuse.port import Port
 from cusemodem.digits_after_answer import DigitsAfterAnswer
 from cusemodem.host_side import HostSide
 from cusemodem.line_options import LineOptions, LineStatistics
+from cusemodem.lookback import Lookback
 from cusemodem.modem_events import engine_event, note_modem_event
 from cusemodem.report import CallReport
 from cusemodem.tap import Tap
@@ -69,6 +70,7 @@ class Line:
         self.last_report: CallReport | None = None
         self._up = False
         self._digits = DigitsAfterAnswer()
+        self._lookback = Lookback()
         self._ended: iax.CallEnded | None = None
         self._playout_blocks = 0
         self._log = logging.LoggerAdapter(logging.getLogger("cusemodem.line"), {"line": name})
@@ -87,8 +89,8 @@ class Line:
             actions.SendFrame: self._send_frame,
             actions.SendFast: self._send_fast,
             actions.EndTransmission: lambda _a, _n: channel.end(),
-            actions.ReceiveOff: lambda _a, _n: channel.receive_off(),
-            actions.ReceiveV21: lambda _a, _n: channel.receive_v21(),
+            actions.ReceiveOff: self._receive_off,
+            actions.ReceiveV21: self._receive_v21,
             actions.ReceiveFast: self._receive_fast,
         }
         self._begin_tap()
@@ -170,7 +172,16 @@ class Line:
     def _receive_fast(self, action: actions.ReceiveFast, _now: float) -> None:
         if self.report is not None:
             self.report.burst_started(action.code, transmitted=False)
+        self._lookback.go_back()
         self.channel.receive_fast(action.code)
+
+    def _receive_v21(self, _action: actions.ReceiveV21, _now: float) -> None:
+        self._lookback.behind = 0
+        self.channel.receive_v21()
+
+    def _receive_off(self, _action: actions.ReceiveOff, _now: float) -> None:
+        self._lookback.behind = 0
+        self.channel.receive_off()
 
     # ------------------------------------------------------------------ the call's side
 
@@ -243,6 +254,7 @@ class Line:
     def _start_audio(self) -> None:
         self._up = True
         self.channel.reset()  # each call begins alike, so that a recorded one can be repeated bit for bit
+        self._lookback = Lookback()
         if self.tap is not None:
             self.tap.audio_begins()
         if self.report is not None:
@@ -291,8 +303,9 @@ class Line:
         return self.call
 
     def received_block(self, row: Samples, fate: dsp.Fate) -> dsp.Fate:
-        """`row` holds this block's received audio: let the tap have it, and say what became of it."""
-        return fate if self.tap is None else self.tap.received(row, fate)
+        """`row` has this block's received audio: let the tap have it, put there what is to be heard now, and
+        say what became of that."""
+        return self._lookback.block(row, fate if self.tap is None else self.tap.received(row, fate))
 
     def receive_block(self, row: Samples) -> dsp.Fate:
         """Put this block's received audio into `row`, and say what became of it."""
@@ -315,6 +328,8 @@ class Line:
             self._log.info("dsp: %s; %s", said, self.channel.measures())
         if self.report is not None:
             note_modem_event(self.report, event, self.channel)
+        if isinstance(event, dsp.TransmitDone | dsp.CarrierLost | dsp.FlagsDetected):
+            self._lookback.begin()
         if isinstance(event, dsp.FlagsDetected):
             self.channel.listen_for()  # it is a fax: no more tones of the exchange
         if (translated := engine_event(event)) is not None:
