@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from iax.formats import FRAME_SAMPLES, SAMPLES_PER_MS
 from iax.frames import MAX_TRUNK_ENTRIES
-from iax.jitter_kernels import hold, put, read
+from iax.jitter_kernels import SLINEAR, hold, put, read
 from iax.kernel import Record, kernel
 from iax.media import ANCHOR_AHEAD_MS, ANCHOR_BACK_MS
 from iax.voice_record import KEY_WORDS
@@ -231,7 +231,7 @@ def send_batch(  # noqa: PLR0917 - numba knows no keyword-only arguments
         for k in range(octets):
             datagram[MINI_OCTETS + k] = rows[i, k]
         octets_out[i] = MINI_OCTETS + octets
-        trunked[i] = rec.tx_open == TX_TRUNKED
+        trunked[i] = rec.tx_open == TX_TRUNKED and rec.format_code != SLINEAR  # see VoiceSender
     return n_left
 
 

@@ -18,6 +18,8 @@ from iax.media_table import NAME_OCTETS, NAME_OCTETS_IPV4, VoiceBatch, address_i
 MAX_DATAGRAM = 4096
 N_RECEIVED = 128
 """Datagrams by one call. 128 of them are half a megabyte, which stays in the cache of the processor."""
+MAX_ADDRESSES = 1000
+"""So many are remembered, to be spared their making."""
 
 # struct mmsghdr of 64-bit Linux: msg_name, msg_namelen, msg_iov, msg_iovlen, msg_control, msg_controllen,
 # msg_flags; msg_len
@@ -64,6 +66,7 @@ class Received:
         self._messages["name"] = self.names.ctypes.data + NAME_OCTETS * np.arange(n)
         self._messages["parts"] = self._parts.ctypes.data + _PART.itemsize * np.arange(n)
         self._messages["n_parts"] = 1
+        self._addresses: dict[bytes, Address] = {}
         self._receive = _libc().recvmmsg
         self._where = ctypes.c_void_p(self._messages.ctypes.data)
 
@@ -98,7 +101,13 @@ class Received:
 
     def address(self, i: int) -> Address:
         """Return its sender."""
-        return address_in(self.names[i], ipv6=self.ipv6)
+        name = self.names[i].tobytes()
+        address = self._addresses.get(name)
+        if address is None:
+            if len(self._addresses) >= MAX_ADDRESSES:
+                self._addresses.clear()
+            address = self._addresses[name] = address_in(self.names[i], ipv6=self.ipv6)
+        return address
 
 
 class Sender:

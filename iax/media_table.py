@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from socket import AF_INET, AF_INET6
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,33 @@ from iax.voice_record import KEY_WORDS, MAX_PAYLOAD, VOICE
 NAME_OCTETS = 28
 """A socket address of IPv6; one of IPv4 has 16."""
 NAME_OCTETS_IPV4 = 16
+
+
+def _at(field: str, octets: int = 8) -> int:
+    offset: int = VOICE.fields[field][1]  # type: ignore[index]
+    return offset // octets
+
+
+_ANCHOR_STAMP = _at("anchor_stamp")
+_ANCHOR_TIME = _at("anchor_time")
+_DEPTH = _at("depth")
+_EPOCH = _at("epoch")
+_FORMAT_CODE = _at("format_code")
+_FRAMES_SENT = _at("frames_sent")
+_LAST_STAMP = _at("last_stamp")
+_MEAN_FILL = _at("mean_fill")
+_NEWEST_END = _at("newest_end")
+_NEXT_STAMP = _at("next_stamp")
+_PLAY_AT = _at("play_at")
+_SAMPLE_BYTES = _at("sample_bytes")
+_SENT_FORMAT = _at("sent_format")
+_VOICE_STAMP = _at("voice_stamp")
+_VOICE_TIME = _at("voice_time")
+_ANCHORED = _at("anchored", 1)
+_ANNOUNCED_SILENCE = _at("announced_silence", 1)
+_FULL_HEARD = _at("full_heard", 1)
+_HAS_NEXT = _at("has_next", 1)
+_PLAYING = _at("playing", 1)
 
 
 class MediaTable:
@@ -187,9 +215,15 @@ class Seat:
         self.table: MediaTable | None = table
         self.index = index
         """-1 once it was left."""
-        self.record: Record = table.records[index]
+        self._map(table.records[index : index + 1])
         self.payloads: NDArray[np.uint8] = table.payloads[index]
         self.playout = SeatPlayout(self)
+
+    def _map(self, records: NDArray[Any]) -> None:
+        """Take the one element of RECORDS as ours: whole, and in parts for Python, which is slow with it."""
+        self.record: Record = records[0]
+        raw = memoryview(records.view(np.ndarray).view(np.uint8))  # type: ignore[arg-type]
+        self.octets, self.ints, self.floats = raw, raw.cast("q"), raw.cast("d")
 
     def open(self, *, receiving: bool, sending: bool, trunked: bool) -> None:
         """Say whether mini frames may pass by themselves, and whether out in trunk frames."""
@@ -229,7 +263,7 @@ class Seat:
         if self.table is None:
             return
         table, self.table = self.table, None
-        self.record = self.record.copy()
+        self._map(table.records[self.index : self.index + 1].copy())
         self.payloads = self.payloads[: int(self.record.top)].copy()
         table.free(self.index)
         self.index = -1
@@ -245,12 +279,12 @@ class SeatPlayout(Playout):
     @property
     def format(self) -> Format:
         """The format of what comes."""
-        return Format(int(self._seat.record.format_code))
+        return Format(self._seat.ints[_FORMAT_CODE])
 
     @format.setter  # noqa: A003 - what a playout has
     def format(self, format_: Format) -> None:
-        self._seat.record.format_code = int(format_)
-        self._seat.record.sample_bytes = format_.sample_bytes
+        self._seat.ints[_FORMAT_CODE] = int(format_)
+        self._seat.ints[_SAMPLE_BYTES] = format_.sample_bytes
 
     def put(self, timestamp_ms: int, payload: bytes, now: float) -> None:
         """Take a frame with its unwrapped time stamp."""
@@ -279,23 +313,23 @@ class SeatPlayout(Playout):
 
     def comfort_noise(self) -> None:
         """Note that the peer has announced silence."""
-        self._seat.record.announced_silence = 1
+        self._seat.octets[_ANNOUNCED_SILENCE] = 1
 
     @property
     def depth_samples(self) -> int:
         """The fill to steer for: the delay in force, and the frame that is about to be read."""
-        return int(self._seat.record.depth) + FRAME_SAMPLES
+        return self._seat.ints[_DEPTH] + FRAME_SAMPLES
 
     @property
     def fill_samples(self) -> int:
         """Audio between the play position and the newest frame, gaps included."""
-        record = self._seat.record
-        return max(0, int(record.newest_end) - int(record.play_at)) if record.playing else 0
+        seat = self._seat
+        return max(0, seat.ints[_NEWEST_END] - seat.ints[_PLAY_AT]) if seat.octets[_PLAYING] else 0
 
     @property
     def mean_fill_samples(self) -> float:
         """The fill just before each read, smoothed."""
-        return float(self._seat.record.mean_fill)
+        return self._seat.floats[_MEAN_FILL]
 
     @property
     def clock_ppm(self) -> float | None:
@@ -339,20 +373,20 @@ class _SeatUnwrapper(Unwrapper):
 
     @property
     def _timestamp(self) -> int | None:
-        return int(self._seat.record.anchor_stamp) if self._seat.record.anchored else None
+        return self._seat.ints[_ANCHOR_STAMP] if self._seat.octets[_ANCHORED] else None
 
     @_timestamp.setter
     def _timestamp(self, timestamp: int | None) -> None:
-        self._seat.record.anchored = timestamp is not None
-        self._seat.record.anchor_stamp = timestamp or 0
+        self._seat.octets[_ANCHORED] = timestamp is not None
+        self._seat.ints[_ANCHOR_STAMP] = timestamp or 0
 
     @property
     def _time(self) -> float:
-        return float(self._seat.record.anchor_time)
+        return self._seat.floats[_ANCHOR_TIME]
 
     @_time.setter
     def _time(self, time: float) -> None:
-        self._seat.record.anchor_time = time
+        self._seat.floats[_ANCHOR_TIME] = time
 
 
 class SeatTimeline(Timeline):
@@ -365,11 +399,11 @@ class SeatTimeline(Timeline):
 
     @property
     def _full_heard(self) -> bool:
-        return bool(self._seat.record.full_heard)
+        return bool(self._seat.octets[_FULL_HEARD])
 
     @_full_heard.setter
     def _full_heard(self, heard: bool) -> None:
-        self._seat.record.full_heard = heard
+        self._seat.octets[_FULL_HEARD] = heard
 
 
 class SeatStamps(Stamps):
@@ -386,66 +420,66 @@ class SeatStamps(Stamps):
     @property
     def last(self) -> int:
         """The highest sent."""
-        return int(self._seat.record.last_stamp)
+        return self._seat.ints[_LAST_STAMP]
 
     @last.setter
     def last(self, value: int) -> None:
-        self._seat.record.last_stamp = value
+        self._seat.ints[_LAST_STAMP] = value
 
     @property
     def voice(self) -> int:
         """That of the last voice."""
-        return int(self._seat.record.voice_stamp)
+        return self._seat.ints[_VOICE_STAMP]
 
     @voice.setter
     def voice(self, value: int) -> None:
-        self._seat.record.voice_stamp = value
+        self._seat.ints[_VOICE_STAMP] = value
 
     @property
     def voice_time(self) -> float:
         """When that went out."""
-        return float(self._seat.record.voice_time)
+        return self._seat.floats[_VOICE_TIME]
 
     @voice_time.setter
     def voice_time(self, value: float) -> None:
-        self._seat.record.voice_time = value
+        self._seat.floats[_VOICE_TIME] = value
 
     @property
     def next_voice(self) -> int | None:
         """That of the next frame of our own audio."""
-        return int(self._seat.record.next_stamp) if self._seat.record.has_next else None
+        return self._seat.ints[_NEXT_STAMP] if self._seat.octets[_HAS_NEXT] else None
 
     @next_voice.setter
     def next_voice(self, value: int | None) -> None:
-        self._seat.record.has_next = value is not None
-        self._seat.record.next_stamp = value or 0
+        self._seat.octets[_HAS_NEXT] = value is not None
+        self._seat.ints[_NEXT_STAMP] = value or 0
 
     @property
     def epoch(self) -> int:
         """The upper bits of the last full voice frame's."""
-        return int(self._seat.record.epoch)
+        return self._seat.ints[_EPOCH]
 
     @epoch.setter
     def epoch(self, value: int) -> None:
-        self._seat.record.epoch = value
+        self._seat.ints[_EPOCH] = value
 
     @property
     def sent_format(self) -> int:
         """The format of the last full voice frame."""
-        return int(self._seat.record.sent_format)
+        return self._seat.ints[_SENT_FORMAT]
 
     @sent_format.setter
     def sent_format(self, value: int) -> None:
-        self._seat.record.sent_format = value
+        self._seat.ints[_SENT_FORMAT] = value
 
     @property
     def frames_sent(self) -> int:
         """Voice frames."""
-        return int(self._seat.record.frames_sent)
+        return self._seat.ints[_FRAMES_SENT]
 
     @frames_sent.setter
     def frames_sent(self, value: int) -> None:
-        self._seat.record.frames_sent = value
+        self._seat.ints[_FRAMES_SENT] = value
 
 
 def warm_up() -> None:

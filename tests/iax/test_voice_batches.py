@@ -86,6 +86,8 @@ class Twins:
         self.theirs: list[Call] = []
         self.to_client = Impairer(impairments)
         self.to_server = Impairer(impairments)
+        self.spoilt = 0.002
+        """The share of datagrams that come damaged."""
         self.n_compared = self.n_seated = self.n_held = 0
 
     def both(self) -> tuple[Endpoint, Endpoint]:
@@ -141,7 +143,7 @@ class Twins:
                 n = 160 * call.format.sample_bytes
                 call.send_audio(call.format.silence(160) if quiet else rng.randbytes(n), now)
         for datagram, _ in self.server.datagrams_to_send():
-            sent = spoil(rng, datagram) if rng.random() < 0.002 else datagram
+            sent = spoil(rng, datagram) if rng.random() < self.spoilt else datagram
             self.to_client.put(sent, CLIENT, now)
 
     def tick(self) -> None:
@@ -210,6 +212,16 @@ def test_both_ways_do_the_same(seed: int, impairments: Impairments, trunk: bool)
     twins.compare()
     assert twins.n_compared > 3_000
     assert twins.n_seated > 1_500
+
+
+@pytest.mark.parametrize("trunk", [False, True])
+def test_both_ways_do_the_same_with_damaged_datagrams(trunk: bool) -> None:
+    twins = Twins(7, BAD, Encryption.ALLOWED, trunk=trunk)
+    twins.spoilt = 0.3
+    for _ in range(800):
+        twins.tick()
+    twins.compare()
+    assert sum(twins.batched.statistics().dropped.values()) > 100
 
 
 def test_seats_come_back_when_calls_are_gone() -> None:
