@@ -142,6 +142,7 @@ class KeeperStore:
                 yield place
 
     async def _guard(self, name: str, place: KeeperPlace) -> None:
+        is_told = False
         while True:
             await trio.sleep(GUARD_INTERVAL_S)
             if place.is_lost:
@@ -151,8 +152,11 @@ class KeeperStore:
                         kept.close()
                     await place.move(connection)
                 except DeviceError as error:
-                    _log.warning("%s", error)
+                    if not is_told:
+                        _log.warning("%s", error)
+                    is_told = True
                 else:
+                    is_told = False
                     _log.warning("/dev/%s: its keeper has died; another one has it now", name)
 
     async def _connect(self, name: str) -> tuple[socket.socket, Descriptors | None]:
@@ -211,7 +215,8 @@ def _require_own(connection: socket.socket) -> None:
     _, uid, _ = CREDENTIALS.unpack(
         connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
     )
-    if uid not in (0, os.geteuid()):
+    # A process that is root for a moment has a keeper of its own user.
+    if uid not in (0, os.geteuid(), os.getuid()):
         raise ValueError(f"the socket is user {uid}'s")
 
 
