@@ -90,12 +90,13 @@ class HostSide:
         self._noted_off_hook = self._engine.off_hook
         self._port.notes = notes_of(self._engine)
 
-    def watch(self, *, in_call: bool) -> None:
-        """One block of a call has passed: hang up when nobody has had the port open for long enough."""
+    def gone(self, *, in_call: bool) -> bool:
+        """One block of a call has passed: True, once, when nobody has had the port open for long enough."""
         if self._port.open_count > 0 or not in_call:
             self._gone_blocks = 0
-            return
+            return False
         self._gone_blocks += 1
-        if self._gone_blocks == HOST_GONE_GRACE_BLOCKS:
-            self._log.info("nobody has the port open: hanging up")
-            self._engine.host_gone()
+        if self._gone_blocks != HOST_GONE_GRACE_BLOCKS:
+            return False
+        self._log.info("nobody has the port open: hanging up")
+        return True
