@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import dsp
@@ -134,6 +135,7 @@ class Line:
                 calling_number=action.calling_number or self.options.calling_number,
                 calling_name=action.calling_name or self.options.calling_name,
                 formats=self.options.formats,
+                date_time=_date_time(self.options.local_time()),
             )
         except ValueError as error:
             self._log.error("cannot dial: %s", error)
@@ -421,3 +423,8 @@ class Line:
     def statistics(self) -> LineStatistics:
         """A snapshot of the counters."""
         return LineStatistics(self._calls_out, self._calls_in, self._calls_refused, self._host.n_dropped)
+
+
+def _date_time(local: time.struct_time) -> datetime | None:
+    """For the far end; None while this machine's clock is not set (IAX2 knows no year before 2000)."""
+    return datetime(*local[:5], min(local[5], 59)) if local[0] >= 2000 else None

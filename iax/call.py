@@ -90,7 +90,12 @@ class Call(CallMachine):
         self.presentation = offer.presentation
         self.date_time = offer.date_time
         self.formats = tuple(formats)
-        chosen = choose(self.formats, wanted=offer.wanted, capable=offer.capable | (offer.wanted or 0))
+        chosen = choose(
+            self.formats,
+            wanted=offer.wanted,
+            capable=offer.capable | (offer.wanted or 0),
+            preferences=offer.preferences,
+        )
         self.state = CallState.OFFERED
         if offer.version != PROTOCOL_VERSION:
             self._refuse(causes.FACILITY_REJECTED, "Unsupported IAX version", now)

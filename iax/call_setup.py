@@ -39,6 +39,8 @@ class Offer:
     """CAPABILITY: all it can do."""
     encryption: int
     """The ENCRYPTION mask; 0: none."""
+    preferences: str
+    """CODEC_PREFS: a letter for each format, the preferred one first."""
 
 
 def read_new(elements: Elements) -> Offer:
@@ -57,6 +59,7 @@ def read_new(elements: Elements) -> Offer:
         wanted=wide_number(elements, Element.FORMAT2, Element.FORMAT),
         capable=wide_number(elements, Element.CAPABILITY2, Element.CAPABILITY) or 0,
         encryption=elements.number(Element.ENCRYPTION) or 0,
+        preferences=elements.text(Element.CODEC_PREFS),
     )
 
 

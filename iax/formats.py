@@ -54,15 +54,22 @@ def codec_prefs(formats: Sequence[Format]) -> str:
     return "".join(chr(ord("A") + format_.bit_length()) for format_ in formats)
 
 
-def choose(ours: Sequence[Format], *, wanted: int | None, capable: int) -> Format | None:
+def choose(
+    ours: Sequence[Format], *, wanted: int | None, capable: int, preferences: str = ""
+) -> Format | None:
     """Return the format for an incoming call, or None if there is none in common.
 
-    The caller's WANTED format is taken if we have it: then nobody transcodes. Otherwise the first of OURS
-    that the caller is CAPABLE of.
+    The caller's WANTED format is taken if we have it, then the first of its PREFERENCES (CODEC_PREFS) that
+    we have: then nobody transcodes. Otherwise the first of OURS that the caller is CAPABLE of.
     """
     format_ = format_of(wanted)
     if format_ in ours:
         return format_
+    for letter in preferences:
+        bit = ord(letter) - ord("A") - 1
+        format_ = format_of(1 << bit) if 0 <= bit < 64 else None
+        if format_ in ours and capable & (format_ or 0):
+            return format_
     for format_ in ours:
         if capable & format_:
             return format_

@@ -27,6 +27,7 @@ from iax import (
 )
 from iax.call_machine import COMMANDS, CONTROLS, MAX_CHALLENGES
 from iax.elements import Element
+from iax.formats import Format
 from iax.frames import STATELESS_CALL_NUMBER, Command, Control, FrameType
 from tests.iax.rawpeer import ACK, SERVER, RawPeer, elements
 
@@ -489,6 +490,28 @@ class TestCalledIn:
         call.answer(peer.now)
         assert peer.commands() == [(CONTROL, Control.ANSWER)]
         assert call.state is CallState.UP
+
+    @pytest.mark.parametrize(
+        ("wanted", "capable", "preferences", "chosen"),
+        [
+            (1 << 1, 0x4E, "CHE", SLINEAR),  # GSM wanted; of what it prefers, linear is the first of ours
+            (1 << 1, 0x4E, "CEHD", ALAW),
+            (1 << 1, 0x4E, "", ULAW),  # no preference: ours
+            (1 << 1, 0x48, "DE", ALAW),  # it prefers what it cannot do
+            (8, 0x4C, "HD", ALAW),  # what is wanted wins
+            (1 << 1, 0x4E, "\u00e9@A~", ULAW),  # nonsense
+        ],
+    )
+    def test_the_callers_preferences(
+        self, wanted: int, capable: int, preferences: str, chosen: Format
+    ) -> None:
+        peer = RawPeer()
+        pairs = [pair for pair in self.NEW if pair[0] not in (Element.FORMAT, Element.CAPABILITY)]
+        wide = [(Element.FORMAT2, wanted), (Element.CAPABILITY2, capable), (Element.CODEC_PREFS, preferences)]
+        peer.send(Command.NEW, *pairs, *wide, destination=0)
+        peer.got()
+        (event,) = peer.events()
+        assert event.call.format is chosen  # type: ignore[union-attr]
 
     def test_reject(self) -> None:
         peer, call = self.offered()
