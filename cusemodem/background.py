@@ -37,10 +37,14 @@ class Background:
         if self._jobs.qsize() >= MAX_WAITING:
             self.n_left_out += 1
             return
+        self.start()
+        self._jobs.put(job)
+
+    def start(self) -> None:
+        """Start the thread now: it keeps the privileges of the moment for ever."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
-        self._jobs.put(job)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:

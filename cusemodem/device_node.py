@@ -37,6 +37,12 @@ class Device(Protocol):
     keep: bool
     """At the end, leave the device to a successor, if it can be left."""
 
+    n_reads: int
+    """How often its reader has read."""
+
+    def fileno(self) -> int:
+        """What its reader waits for."""
+
     def flush(self) -> None:
         """Tell the kernel what the modem side changed in the port."""
 

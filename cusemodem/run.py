@@ -34,6 +34,7 @@ def run_modem(config: ModemConfig, user: Ids | None = None) -> int:
             os.environ[name] = str(directory)  # root's, not the user's
         privileges.drop(user)
     background = Background()
+    background.start()  # as the user, not in a moment of root's
     try:
         return trio.run(_run, config, background)
     finally:

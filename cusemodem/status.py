@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from cusemodem.liveness import Liveness
 from cusemodem.served_line import Served
 from cusemodem.worker import Worker
 
@@ -70,16 +71,18 @@ def _registration(served: Served, now: float) -> str:
     return f"no: {registration.last_error}" if registration.last_error else "no"
 
 
-def worker_status(worker: Worker) -> dict[str, Any]:
-    """All lines of this process, and its tick."""
+def worker_status(worker: Worker, liveness: Liveness) -> dict[str, Any]:
+    """All lines of this process, its tick, and the lines whose device is not read."""
     now = trio.current_time()
     tick = worker.clock.statistics()
+    devices = {name: served.device for name, served in worker.served.items() if served.device is not None}
     return {
         "pid": os.getpid(),
         "time": time.time(),
         "ticks": tick.n_ticks,
         "ticks_skipped": tick.n_skipped,
         "tick_correction_ppm": round(tick.correction_ppm, 2),
+        "stuck": liveness.stuck(devices),
         "cpu_s": round(time.process_time(), 3),
         "lines": [line_status(served, now) for served in worker.served.values()],
     }

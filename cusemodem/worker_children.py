@@ -40,6 +40,8 @@ class Child:
     status: dict[str, Any] = field(default_factory=dict)
     status_at: float = 0.0
     ticking: bool = True
+    n_stuck: int = 0
+    """How many statuses in a row told of a device that is not read."""
     started: bool = False
     started_at: float = 0.0
     retry_s: float = FIRST_RETRY_S
@@ -57,8 +59,10 @@ class Child:
                 _log.error("worker %d takes no orders", self.pid)
 
     def alive(self, now: float) -> bool:
-        """Whether it has ticked lately, if it should."""
-        return not (self.started and self.pid) or (self.ticking and now - self.status_at < STALE_S)
+        """Whether it has ticked and read its devices lately, if it should."""
+        if not (self.started and self.pid):
+            return True
+        return self.ticking and not self.n_stuck and now - self.status_at < STALE_S
 
 
 class Children(list[Child]):
@@ -156,6 +160,11 @@ class Children(list[Child]):
     def _take(self, child: Child, news: tuple[Any, ...]) -> None:
         if news[0] == "status":
             status = news[1]
+            child.n_stuck = child.n_stuck + 1 if status["stuck"] else 0
+            if child.n_stuck == 1:
+                said = "the device is not read: without a change the watchdog ends this process"
+                for name in status["stuck"]:
+                    _log.error(said, extra={"line": name})
             child.ticking = status["ticks"] != child.status.get("ticks") or not child.started
             child.status, child.status_at = status, time.monotonic()
         elif news[0] == "started":

@@ -22,6 +22,7 @@ from cusemodem.background import Background
 from cusemodem.config import ModemConfig
 from cusemodem.config_service import ServiceConfig
 from cusemodem.cuse.store import KeeperStore
+from cusemodem.liveness import Liveness
 from cusemodem.paths import keeper_path
 from cusemodem.recording_store import Limits
 from cusemodem.report import CallReport
@@ -46,6 +47,7 @@ def main(configs: list[ModemConfig], service: ServiceConfig, pipe: Connection, s
     if service.ids is not None:
         privileges.drop(service.ids)
     background = Background()
+    background.start()  # as the user, not in a moment of root's
     as_json = service.log_format == "json"
     logs.set_up(
         logs.LogHandler(sink, as_json=as_json, name_lines=logs.names_lines(sink), submit=background.submit)
@@ -73,6 +75,7 @@ class _Process:
         self._pipe = pipe
         self._sink = sink
         self._background = background
+        self._liveness = Liveness()
         hooks = Hooks(
             on_ready=self._ready, on_report=self._report, new_tap=self._archive.new_tap, state=state
         )
@@ -86,7 +89,7 @@ class _Process:
             await self._worker.run()
             self._archive.close()
             nursery.cancel_scope.cancel()
-        self._send(("status", worker_status(self._worker)))
+        self._send(("status", worker_status(self._worker, self._liveness)))
 
     def _ready(self, served: Served) -> None:
         if served.device is not None:
@@ -111,9 +114,9 @@ class _Process:
         last_at = 0.0
         started = False
         while True:
-            status = worker_status(self._worker)
+            status = worker_status(self._worker, self._liveness)
             changed = [line | {"call": line["call"] and line["call"]["state"]} for line in status["lines"]]
-            in_call = any(line["call"] for line in status["lines"])
+            in_call = any(line["call"] for line in status["lines"]) or bool(status["stuck"])
             if changed != last or in_call or trio.current_time() - last_at >= HEARTBEAT_S:
                 self._send(("status", status))
                 last, last_at = changed, trio.current_time()

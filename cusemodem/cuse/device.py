@@ -70,9 +70,14 @@ class CuseDevice:
         # Around the wait for requests; its deadline is the port's next timer.
         self._sleep: trio.CancelScope | None = None
         self._settling = False
-        self._n_batches = 0
+        self.n_reads = 0
+        """How often requests were read: whether the reader lives."""
         # Whether the last look for another request found one.
         self._is_busy = False
+
+    def fileno(self) -> int:
+        """The channel's descriptor, to look whether requests wait."""
+        return self._descriptor
 
     def flush(self) -> None:
         """The modem may have changed the port: answer waiting reads, wake sleepers in poll.
@@ -154,7 +159,7 @@ class CuseDevice:
 
     def _serve_batch(self, *, is_timer_due: bool) -> None:
         n_served = 0
-        self._n_batches += 1
+        self.n_reads += 1
         if is_timer_due:
             self._settle(trio.current_time(), host_acted=True)
         while size := self._read():
@@ -180,7 +185,7 @@ class CuseDevice:
         have the other tasks look round; so it is waited for that long. But only where it paid the last time,
         and now and then: most programs have one thing to ask.
         """
-        if n_served == 1 and not self._is_busy and self._n_batches % PROBE_INTERVAL:
+        if n_served == 1 and not self._is_busy and self.n_reads % PROBE_INTERVAL:
             return False
         if self._descriptor >= SELECT_LIMIT:
             return False

@@ -66,12 +66,18 @@ class PtyDevice:
         if self._inotify is not None:
             self._epoll.register(self._inotify, select.EPOLLIN)
         self._master = -1
+        self.n_reads = 0
+        """How often what programs did was read: whether the reader lives."""
         self._slave_path = ""
         try:
             self._make_pty()
         except BaseException:
             self.close()
             raise
+
+    def fileno(self) -> int:
+        """The descriptor to look at whether something waits to be read."""
+        return self._epoll.fileno()
 
     def flush(self) -> None:
         """The modem may have changed the port: pass its bytes on, hang up if the carrier was lost.
@@ -127,6 +133,7 @@ class PtyDevice:
         return OPEN_INTERVAL_S if self._inotify is None else float("inf")
 
     def _serve_batch(self) -> None:
+        self.n_reads += 1
         if self._inotify is not None:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._inotify, CHUNK)
