@@ -29,6 +29,7 @@ import array
 import fcntl
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -44,6 +45,8 @@ LIMIT_S = 120.0
 # How long an empty keeper waits for its first or next client.
 IDLE_S = 10.0
 MAX_MESSAGE = 4096
+# Devices that may ask at once.
+BACKLOG = 4096
 # Devices of one keeper.
 MAX_KEPT = 4096
 
@@ -251,7 +254,7 @@ def listen(path: Path) -> socket.socket | None:
         listener.bind(str(path))
     finally:
         os.umask(before)
-    listener.listen()
+    listener.listen(BACKLOG)
     return listener
 
 
@@ -276,13 +279,16 @@ def main() -> int:
         # Whoever started it waits for this one, and need not for the keeper.
         os._exit(0)
     # For those who ask whose socket it is.
-    listener.listen()
+    listener.listen(BACKLOG)
     os.setsid()
     os.chdir("/")
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     os.close(null)
+    # Three descriptors a device.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     selector = selectors.DefaultSelector()
     keeper = Keeper(listener, selector, arguments.limit)
     try:

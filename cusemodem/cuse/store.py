@@ -6,6 +6,7 @@ lives as long as the store has them, whoever dies meanwhile.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -132,6 +133,7 @@ class KeeperStore:
     def __init__(self, path: Path, limit_s: float = LIMIT_S) -> None:
         self._path = path
         self._limit_s = limit_s
+        self._starting = trio.Lock()
 
     @asynccontextmanager
     async def serve(self, name: str) -> AsyncIterator[KeeperPlace]:
@@ -175,7 +177,6 @@ class KeeperStore:
         return connection, Descriptors(*descriptors) if len(descriptors) == 2 else None
 
     async def _begin(self, name: str) -> tuple[socket.socket, dict[str, object], list[int]]:
-        started = False
         patient_until = trio.current_time() + PREDECESSOR_TIMEOUT_S
         while True:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
@@ -183,12 +184,13 @@ class KeeperStore:
                 connection.connect(str(self._path))
                 _require_own(connection)
                 answer, descriptors = await _ask(connection, {"serve": name})
-            except (FileNotFoundError, ConnectionError, BlockingIOError):
+            except BlockingIOError:
+                # Many ask it at once.
+                connection.close()
+            except (FileNotFoundError, ConnectionError):
                 # None there, or one that was just about to end.
                 connection.close()
-                if not started:
-                    await self._start()
-                    started = True
+                await self._start()
             except BaseException:
                 connection.close()
                 raise
@@ -199,6 +201,14 @@ class KeeperStore:
             await trio.sleep(_RETRY_S)
 
     async def _start(self) -> None:
+        """Start a keeper, unless another device of this process has done so meanwhile."""
+        async with self._starting:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
+                if probe.connect_ex(str(self._path)) in (0, errno.EAGAIN):
+                    return
+            await self._run_keeper()
+
+    async def _run_keeper(self) -> None:
         self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         module = [sys.executable, "-m", "cusemodem.cuse.keeper"]
         # Ends as soon as the keeper has detached itself.

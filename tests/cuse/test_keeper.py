@@ -106,6 +106,33 @@ async def test_a_predecessor_that_ends_is_waited_for(path: Path) -> None:
             assert place.kept is None
 
 
+async def test_many_devices_start_one_keeper(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = KeeperStore(path)
+    n_started = 0
+    run_process = trio.run_process
+
+    async def counted(*arguments: object, **keywords: object) -> object:
+        nonlocal n_started
+        n_started += 1
+        return await run_process(*arguments, **keywords)  # type: ignore[arg-type,call-overload]
+
+    monkeypatch.setattr(trio, "run_process", counted)
+    begun, done = [], trio.Event()
+
+    async def device(name: str) -> None:
+        async with store.serve(name):
+            begun.append(name)
+            if len(begun) == 300:
+                done.set()
+            await done.wait()
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for k in range(300):
+                nursery.start_soon(device, f"ttyIAX{k}")
+    assert n_started == 1
+
+
 async def test_what_nobody_comes_for_is_let_go(path: Path, tmp_path: Path) -> None:
     store = KeeperStore(path, limit_s=0.3)
     reading, writing = os.pipe()

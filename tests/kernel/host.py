@@ -148,7 +148,7 @@ def expect_errno(error: int, function: Callable[..., object], *arguments: object
         function(*arguments)
 
 
-def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -183,7 +183,7 @@ def until_asleep(*pids: int) -> None:
     time.sleep(0.1)
 
 
-def ended(pid: int, seconds: float = 3.0) -> int:
+def ended(pid: int, seconds: float = 15.0) -> int:
     """Wait status of a child that must end soon."""
     end = time.monotonic() + seconds
     while True:
