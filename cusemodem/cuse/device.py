@@ -72,6 +72,8 @@ class CuseDevice:
         self._settling = False
         self.n_reads = 0
         """How often requests were read: whether the reader lives."""
+        # The last reading of the clock.
+        self._now = 0.0
         # Whether the last look for another request found one.
         self._is_busy = False
 
@@ -164,15 +166,14 @@ class CuseDevice:
             self._settle(trio.current_time(), host_acted=True)
         while size := self._read():
             n_served += 1
-            is_poll = self._buffer[_OPCODE] == _POLL
-            # A poll changes nothing at the port, unless it looks at input that is echoed, and needs no clock.
-            now = 0.0 if is_poll else trio.current_time()
-            self._channel.receive(self._buffer[:size], now)
+            # A clock reading each: the host may run between two requests, and counts time from there.
+            if not self._channel.is_timeless(self._buffer):
+                self._now = trio.current_time()
+            self._channel.receive(self._buffer[:size], self._now)
             self._send()
-            if not is_poll:
-                self._settle(now, host_acted=True)
-            elif self.port.has_events:
-                self._settle(trio.current_time(), host_acted=True)
+            # A poll changes nothing at the port, unless it looks at input that is echoed.
+            if self._buffer[_OPCODE] != _POLL or self.port.has_events:
+                self._settle(self._now, host_acted=True)
             if n_served == MAX_BATCH or not self._expects_more(n_served):
                 break
         if len(self.port.unknown_ioctls) > self._n_unknown_ioctls:

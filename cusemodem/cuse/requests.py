@@ -16,6 +16,7 @@ from cusemodem.cuse.messages import (
     Init,
     Interrupt,
     Ioctl,
+    Opcode,
     Open,
     Poll,
     Read,
@@ -67,6 +68,17 @@ class Channel:
     def n_waiting(self) -> int:
         """Calls of the host that have not ended."""
         return len(self._calls)
+
+    def is_timeless(self, message: bytes | bytearray | memoryview) -> bool:
+        """Whether the time does not matter to a request and to what follows from it: to a poll, and while
+        nothing waits to a write, and to a read without VTIME. A reading of the clock may cost as much as the
+        rest."""
+        opcode = int.from_bytes(message[4:8], "little")
+        if opcode == Opcode.POLL:
+            return True
+        if self._calls or self.terminal.next_timer() is not None:
+            return False
+        return opcode == Opcode.WRITE or (opcode == Opcode.READ and not self.terminal.settings.timeout_s)
 
     def receive(self, message: bytes | bytearray | memoryview, now: float) -> None:
         """One request, as read from the descriptor."""

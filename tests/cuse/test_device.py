@@ -267,3 +267,27 @@ async def test_a_file_in_the_place_of_dev_cuse(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(DeviceError, match=r"gave no greeting .*is it the kernel's own\?"):
         async with open_cuse("ttyIAX0", Port(), lambda: None):
             pass
+
+
+async def test_a_program_that_is_busy_with_the_port_is_served_without_a_look_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that wait together are served in few rounds, in order, and all of them."""
+    async with served(tmp_path, monkeypatch) as kernel:
+        await kernel.receive()
+        file = await kernel.open()
+        assert kernel.device is not None
+        rounds: list[int] = []
+        serve = kernel.device._serve_batch
+
+        def counted(**keywords: bool) -> None:
+            rounds.append(1)
+            serve(**keywords)
+
+        monkeypatch.setattr(kernel.device, "_serve_batch", counted)
+        for _ in range(3):
+            writes = [kernel.write(file, b"AT") for _ in range(64)]
+            for unique in writes:
+                assert await kernel.receive() == (unique, 0, struct.pack("<II", 2, 0))
+        assert len(rounds) < 3 * 64 / 2
+        assert kernel.port.statistics().bytes_to_modem == 3 * 64 * 2

@@ -9,7 +9,7 @@ import pytest
 
 from cusemodem.cuse.requests import UNKNOWN_IOCTLS_KEPT
 from cusemodem.cuse.termios import INITIAL
-from tests.cuse.channel_host import INTERRUPT, READ, RELEASE, Kernel
+from tests.cuse.channel_host import INTERRUPT, IOCTL, POLL, READ, RELEASE, WRITE, Kernel
 from tests.cuse.host import NUMBERS, raw
 from tests.cuse.mutation import mutate
 from tests.cuse.test_messages import request
@@ -164,3 +164,20 @@ def test_mutated_requests_do_no_harm(seed: int) -> None:
     figures = mutate(20_000, seed)
     assert figures["refused as bad"] > 500
     assert figures["bytes to the modem"] > 500
+
+
+def test_what_the_time_does_not_matter_to(kernel: Kernel) -> None:
+    """Such requests are served without a look at the clock."""
+
+    def timeless(opcode: int) -> bool:
+        return kernel.channel.is_timeless(request(opcode, bytes(40)))
+
+    file = kernel.open()
+    for opcode, expected in ((POLL, True), (WRITE, True), (READ, True), (IOCTL, False), (RELEASE, False)):
+        assert timeless(opcode) is expected
+    kernel.channel.terminal.change_settings(raw(vmin=0, vtime=1))
+    assert not timeless(READ)
+    waiting = kernel.read(file)
+    assert kernel.answer(waiting) is None
+    assert not timeless(WRITE), "what is written may be answered, which starts the reader's clock"
+    assert timeless(POLL)
