@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from cusemodem.cuse.modem_lines import TIOCM_CD, TIOCM_RI
 from cusemodem.call_causes import result_of_cause
+from cusemodem.cuse.modem_lines import TIOCM_CD, TIOCM_RI
 from tests.call.world import Station, World
 
 
