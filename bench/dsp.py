@@ -33,6 +33,8 @@ class Section(NamedTuple):
     title: str
     note: str
     rows: Callable[[Sequence[Modem], bool], Iterable[Row]]
+    #: Written to a file as one line for all modulations.
+    in_matrix: bool = False
 
 
 def _sections() -> dict[str, Section]:
@@ -54,23 +56,27 @@ def _sections() -> dict[str, Section]:
             "Trained, and the data right. Received level; noise from the signal's beginning, or a second "
             "before it.",
             fax_sensitivity.training_rows,
+            in_matrix=True,
         ),
         "interoperation": Section(
             "Interoperation",
             "Trainings after which every bit is equal; ours: we receive libspandsp's signal, peer: it "
             "receives ours. Named line shapes, no noise.",
             fax_impairments.interoperation_rows,
+            in_matrix=True,
         ),
         "steady": Section(
             "Steady impairments",
             "Bit error rate with noise 3 dB above the goal's SNR; missing bits count as wrong.",
             fax_impairments.steady_rows,
+            in_matrix=True,
         ),
         "events": Section(
             "Slips and lost packets",
             "Noise 3 dB above the goal's SNR. For each event, the time for which data are not right, "
             "wherever they have moved to; the lost 20 ms are included. Told: which packets never came.",
             fax_impairments.event_rows,
+            in_matrix=True,
         ),
         "false": Section(
             "Taken for a fax",
@@ -126,9 +132,10 @@ def main() -> int:
         section = sections[name]
         rows = list(section.rows(modems, options.quick))
         all_rows += rows
-        texts.append(bench_rows.table(section.title, rows, section.note))
+        as_table = bench_rows.matrix if section.in_matrix else bench_rows.table
+        texts.append(as_table(section.title, rows, section.note))
         if not options.json:
-            print(texts[-1], flush=True)
+            print(bench_rows.table(section.title, rows, section.note), flush=True)
     if not options.json:
         for modem in skipped:
             print(f"skipped: {modem} is not there yet")

@@ -65,6 +65,50 @@ def table(title: str, rows: Iterable[Row], note: str = "") -> str:
     return "\n".join([*head, joined(columns), f"| {' | '.join(rule)} |", *map(joined, cells)]) + "\n"
 
 
+def matrix(title: str, rows: Iterable[Row], note: str = "") -> str:
+    """Rows named "column: line" (or "column, line") as one table, a cell being "peer / ours".
+
+    A cell to look at is bold, and named below the table with what is the matter.
+    """
+    columns: list[str] = []
+    lines: dict[str, dict[str, str]] = {}
+    units: dict[str, None] = {}
+    remarks = []
+    for row in rows:
+        column, separator, line = row.name.partition(": ")
+        if not separator:
+            column, _, line = row.name.partition(", ")
+        if column not in columns:
+            columns.append(column)
+        cell = f"{_figure(row.peer)} / {_figure(row.ours)}"
+        if row.verdict:
+            remarks.append(f"- {row.name}: {cell} {row.unit}; {row.verdict}")
+        lines.setdefault(line, {})[column] = f"**{cell}**" if row.verdict else cell
+        units[row.unit if row.goal is None else f"{row.unit}, goal {_figure(row.goal)}"] = None
+    head = ["peer / ours", *columns]
+    cells = [[line, *(by_column.get(column, "") for column in columns)] for line, by_column in lines.items()]
+    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
+
+    def joined(line: list[str]) -> str:
+        padded = [word.rjust(widths[i]) if i else word.ljust(widths[0]) for i, word in enumerate(line)]
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * width if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    about = " ".join(
+        [note, f"Unit: {'; '.join(units)}.", *([] if remarks else ["No cell is worse than the peer's."])]
+    )
+    text = [
+        f"## {title}",
+        "",
+        about.strip(),
+        "",
+        joined(head),
+        f"| {' | '.join(rule)} |",
+        *map(joined, cells),
+    ]
+    return "\n".join([*text, *(["", *remarks] if remarks else [])]) + "\n"
+
+
 def _figure(value: float | None) -> str:
     if value is None:
         return "–"

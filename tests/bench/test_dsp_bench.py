@@ -13,7 +13,7 @@ import pytest
 
 from bench.fax_modems import MODEMS, Modem, bit_errors, bits_of, missing_bits, random_data
 from bench.fax_sensitivity import crossing
-from bench.rows import Row, table
+from bench.rows import Row, matrix, table
 from dsp.qam_tables import MODULATIONS
 from dsp.scrambler import V29_SCRAMBLER
 from tests.peers import spandsp_peer as peer
@@ -122,3 +122,23 @@ def test_the_command() -> None:
     )
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("bench.dsp: no section x; there are sensitivity")
+
+
+def test_a_matrix_has_a_line_for_all_modulations_and_names_what_to_look_at() -> None:
+    rows = [
+        Row("V.29 9600: slip of +1", 4.0, 40.0, "ms", goal=100),
+        Row("V.17 7200: slip of +1", 50.0, 40.0, "ms", goal=100),
+        Row("V.29 9600: slip of -1", 0, None, "ms", goal=100),
+    ]
+    lines = matrix("Slips", rows, "Noise.").splitlines()
+    assert lines[2] == "Noise. Unit: ms, goal 100."
+    assert [cell.strip() for cell in lines[4].split("|")[1:-1]] == ["peer / ours", "V.29 9600", "V.17 7200"]
+    assert [cell.strip() for cell in lines[6].split("|")[1:-1]] == [
+        "slip of +1",
+        "40.0 / 4.0",
+        "**40.0 / 50.0**",
+    ]
+    assert [cell.strip() for cell in lines[7].split("|")[1:-1]] == ["slip of -1", "– / 0", ""]
+    assert lines[9] == "- V.17 7200: slip of +1: 40.0 / 50.0 ms; worse than peer"
+    assert len({len(line) for line in lines[4:8]}) == 1
+    assert "No cell is worse" in matrix("Slips", rows[:1])
