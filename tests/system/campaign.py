@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bed.guest import BED, REPOSITORY, Guest
-from tests.system.campaign_cases import Case, End, Row, plan
+from tests.system.campaign_cases import RATES, Case, End, Row, plan
 
 GUEST_MINUTES = 25
 """A guest is started afresh after so long, so that one that dies takes little with it."""
@@ -158,17 +158,33 @@ def table(done: Sequence[dict[str, Any]], samples: Sequence[tuple[float, float]]
         "| program | class | coding | rate | direction | equal | load |",
         "|---|---|---|---|---|---|---|",
     ]
-    totals: dict[tuple[str, str, str], list[bool]] = defaultdict(list)
     for row, calls in sorted(rows.items()):
         good = [call["ok"] for call in calls]
-        totals[row.program, row.fax_class, row.direction] += good
         load = sorted(load_during(call, samples) for call in calls)
         spread = f"{load[0]:.1f}" if len(load) == 1 else f"{load[0]:.1f}–{load[-1]:.1f}"
         lines.append(f"| {' | '.join(row)} | {sum(good)} of {len(good)} | {spread} |")
-    lines += ["", "| program | class | direction | equal |", "|---|---|---|---|"]
-    for key, good in sorted(totals.items()):
-        lines.append(f"| {' | '.join(key)} | {sum(good)} of {len(good)} |")
+    return "\n".join([*lines, "", summary(done, samples)])
+
+
+def summary(done: Sequence[dict[str, Any]], samples: Sequence[tuple[float, float]]) -> str:
+    """The same with a column for each rate, whatever the far end."""
+    cells: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for result in done:
+        for row in Case.from_json(result["case"]).rows():
+            cells[row.program, row.fax_class, row.direction, row.coding][row.rate].append(result)
+    rates = [rate for rate in RATES if any(rate in by_rate for by_rate in cells.values())]
+    lines = ["| " + " | ".join(["program", "class", "", "coding", *rates, "all", "load"]) + " |"]
+    lines.append("|" + (len(rates) + 6) * "---|")
+    for key, by_rate in sorted(cells.items()):
+        every = [call for calls in by_rate.values() for call in calls]
+        load = [load_during(call, samples) for call in every]
+        counts = [_n_of_m(by_rate[rate]) if rate in by_rate else "" for rate in rates]
+        lines.append(f"| {' | '.join([*key, *counts, _n_of_m(every)])} | {min(load):.0f}–{max(load):.0f} |")
     return "\n".join(lines)
+
+
+def _n_of_m(calls: Sequence[dict[str, Any]]) -> str:
+    return f"{sum(call['ok'] for call in calls)}/{len(calls)}"
 
 
 if __name__ == "__main__":
