@@ -68,8 +68,10 @@ class Server:
     def end(self) -> None:
         """Stop it."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(10)
+        self._process.stdout.close()
 
 
 @contextmanager
