@@ -204,8 +204,9 @@ async def open_udp(host: str, port: int) -> socket.socket:
         found = await trio.socket.getaddrinfo(
             host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
         )
-    except OSError as error:
-        raise SocketError(f"cannot listen on {host}: {error.strerror}; check the host name") from error
+    except (OSError, UnicodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "this can be no name"
+        raise SocketError(f"cannot listen on {host}: {said}; check the host name") from error
     family, _, _, _, addr = found[0]
     try:
         return _bound(family, addr, host)
@@ -254,8 +255,9 @@ async def resolve_all(host: str, port: int) -> tuple[Address, ...]:
     """
     try:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        raise SocketError(f"cannot find the server {host}: {error.strerror}; check its name") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name at all, such as one of 64 letters
+        said = error.strerror if isinstance(error, OSError) else "this can be no name"
+        raise SocketError(f"cannot find the server {host}: {said}; check its name") from error
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     return tuple(dict.fromkeys(address_of(entry[4]) for entry in found))
 

@@ -154,12 +154,19 @@ EVENTS = [
 ]
 
 
+TRANSFER = [(Element.APPARENT_ADDR, ("192.0.2.99", 4569)), (Element.CALLNO, 9), (Element.TRANSFERID, 5)]
+
+
+@pytest.mark.parametrize("transferring", [False, True])
 @pytest.mark.parametrize("state", list(CallState), ids=lambda state: state.value)
-def test_every_frame_in_every_state(state: CallState) -> None:
-    bodies = [[], [(Element.FORMAT, 4)], [(Element.AUTHMETHODS, 2), (Element.CHALLENGE, b"1")]]
+def test_every_frame_in_every_state(state: CallState, transferring: bool) -> None:
+    bodies = [[], [(Element.FORMAT, 4)], [(Element.AUTHMETHODS, 2), (Element.CHALLENGE, b"1")], TRANSFER]
     for frame_type, subclass in EVENTS:
         for body in bodies:
             peer, call = in_state(state)
+            if transferring:
+                call.follow_transfers = True
+                peer.send(Command.TXREQ, *TRANSFER)
             peer.send(subclass, type_=frame_type, payload=encode(body))
             wanted = expected(state, frame_type, subclass)
             if (

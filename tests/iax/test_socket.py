@@ -73,6 +73,11 @@ async def test_a_foreign_address_and_an_unknown_name_give_clear_sentences() -> N
         await Socket.open("no-such-host.invalid")
     with pytest.raises(SocketError, match=r"cannot find the server no-such-host\.invalid"):
         await resolve("no-such-host.invalid", 4569)
+    for nonsense in ("x" * 64, "a..b"):
+        with pytest.raises(SocketError, match="this can be no name; check"):
+            await resolve(nonsense, 4569)
+        with pytest.raises(SocketError, match="this can be no name; check"):
+            await Socket.open(nonsense)
     assert await resolve("127.0.0.1", 4569) == ("127.0.0.1", 4569)
 
 
