@@ -56,11 +56,13 @@ class Transfer:
         return frame.encode(), self.address
 
     def concerns(self, frame: FullFrame, elements: Elements, addr: Address) -> bool:
-        """Say whether FRAME comes from the other and is of this transfer."""
+        """Say whether FRAME comes from the other and is of this transfer. chan_iax2's TXACC names no id."""
+        id_ = elements.number(Element.TRANSFERID)
+        unnamed = id_ is None and frame.is_command(Command.TXACC) and frame.destination == self.local
         return (
             addr == self.address
             and frame.source == self.number
             and frame.type == FrameType.IAX
             and frame.subclass in (Command.TXCNT, Command.TXACC)
-            and elements.number(Element.TRANSFERID) == self.id
+            and (id_ == self.id or unnamed)
         )
