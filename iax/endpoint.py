@@ -243,6 +243,10 @@ class Endpoint:
         self._sent += len(before) + len(after) + (0 if voice is None else len(voice))
         return before, voice, after
 
+    def use_table(self, media: MediaTable) -> None:
+        """Keep the voice of calls from now on in MEDIA, as if it had been given at the beginning."""
+        self._media = self._voice.table = media
+
     def send_voice(self, calls: Sequence[Call], rows: NDArray[np.uint8], now: float) -> None:
         """Send 20 ms of audio of each of CALLS: the first octets of its row of ROWS, in its format.
 

@@ -30,7 +30,7 @@ class VoiceBatches:
 
     def __init__(self, outbox: deque[tuple[bytes, Address]], table: MediaTable | None) -> None:
         self._outbox = outbox
-        self._table = table
+        self.table = table
         self._waiting: VoiceBatch | None = None
         self._n_before = 0
 
@@ -40,12 +40,12 @@ class VoiceBatches:
             before, voice, after = self.take()
             self._outbox.extend((*before, *(() if voice is None else voice.singly()), *after))
         left: Iterable[int] = range(len(calls))
-        if self._table is not None:
+        if self.table is not None:
             seats = np.array([-1 if call.seat is None else call.seat.index for call in calls], np.int64)
             (seated,) = np.nonzero(seats >= 0)
             if len(seated):
                 self._n_before = len(self._outbox)
-                batch, trunked, again = self._table.send(seats[seated], rows[seated], now)
+                batch, trunked, again = self.table.send(seats[seated], rows[seated], now)
                 if trunked.any():
                     self._to_trunks([calls[i] for i in seated.tolist()], batch, trunked, now)
                 self._waiting = batch.only((batch.octets > 0) & (trunked == 0)).settle()
@@ -77,7 +77,7 @@ class VoiceBatches:
 
         Return a row of octets for each, and what became of it.
         """
-        table = self._table
+        table = self.table
         places = [-1 if call.seat is None else call.seat.playing_index(call.jitter) for call in calls]
         seats = np.array(places, np.int64)
         (seated,) = np.nonzero(seats >= 0)

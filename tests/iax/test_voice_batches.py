@@ -305,3 +305,17 @@ async def test_calls_over_real_sockets_in_batches(host: str) -> None:
             voice = [number for number in numbers if number != 0xFF]
             assert voice == wanted[: len(voice)]
             assert len(voice) > sent - 10
+
+
+def test_a_table_may_come_later() -> None:
+    """Calls that are up go on as they are; new ones take seats."""
+    twins = Twins(3, BAD, Encryption.OFF, trunk=False)
+    twins.batched = Endpoint(random.Random(3 + 2), accept_from=[SERVER])
+    for _ in range(400):
+        twins.tick()
+    assert twins.n_seated == 0
+    twins.batched.use_table(MediaTable(TABLE_SEATS))
+    for _ in range(800):
+        twins.tick()
+    twins.compare()
+    assert twins.n_seated > 1_000
