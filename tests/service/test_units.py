@@ -84,7 +84,7 @@ def test_the_scripts_are_clean() -> None:
 @pytest.mark.slow
 def test_with_systemd_and_cuse_in_a_guest(uml: Guest) -> None:
     script = ROOT / "tests" / "service" / "in_guest.sh"
-    command = uml.command([script, str(ROOT), sys.executable], timeout_s=300)
+    command = uml.command([script, str(ROOT), sys.executable], timeout_s=600)
     command.insert(command.index("--"), "--systemd")
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     said = done.stdout.splitlines()
