@@ -15,6 +15,7 @@ priority like the fax programs; the modems and Asterisk come first, as a unit fi
 
 import argparse
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def main() -> int:
     programs = [End(*name.split("-")) for name in options.programs.split(",")]
     planned = plan(programs, options.runs, iaxmodem=options.far == "iaxmodem")
     cases = [case for case in planned if options.only in case.name]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     ends = time.time() + 60 * options.minutes
     with load_average_written(directory / "load.jsonl"), busy_loops(options.busy_loops):
         while not options.table and (left := to_do(cases, results(directory))) and time.time() < ends:
@@ -79,10 +81,12 @@ def run_cases(directory: Path, cases: Sequence[Case], *, until: float, lanes: in
         options = ["--timeout", str(timeout_s), "--share", str(directory)]
         command = [str(BED / "namespace-run"), *options, "--", *command]
     with (directory / "guest.log").open("a") as log:
-        done = subprocess.run(
-            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
-        )
-        log.write(f"exit status {done.returncode}\n")
+        guest = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            log.write(f"exit status {guest.wait()}\n")
+        finally:  # SIGTERM, for one
+            guest.terminate()
+            guest.wait()
 
 
 def results(directory: Path) -> list[dict[str, Any]]:
