@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.modulation import Modulation
-from dsp.pulse import TX_SYMBOLS, root_raised_cosine
+from dsp.pulse import TX_SYMBOLS, root_raised_cosine, rx_half_taps
 from dsp.training import data_encoder
 from tests.dsp.twins.bits import hdlc_frames
 
@@ -134,3 +134,21 @@ def qam(modulation: Modulation, symbols: Sequence[complex], n: int) -> Signal:
         turn = 2j * np.pi * modulation.carrier_hz * sample / RATE
         out[sample] = (base * np.exp(turn)).real
     return 2**0.5 * rms(-14.0) * out
+
+
+def received_half_symbols(
+    samples: NDArray[np.float32], first: float, step: float, n: int, modulation: Modulation
+) -> NDArray[np.complex128]:
+    """Mix down by the nominal carrier, then the root-raised-cosine at each of ``n`` instants."""
+    at = np.arange(len(samples))
+    baseband = samples * np.exp(-2j * np.pi * modulation.carrier_hz * at / 8000)
+    reach = rx_half_taps(modulation.baud)
+    symbols_a_sample = modulation.baud / 8000
+    result = np.zeros(n, complex)
+    for k in range(n):
+        instant = first + k * step
+        whole = int(np.floor(instant))
+        for j in range(whole - reach, whole + reach):
+            weight = root_raised_cosine((j - instant) * symbols_a_sample, modulation.rolloff)
+            result[k] += baseband[j] * weight * symbols_a_sample
+    return result
