@@ -81,8 +81,8 @@ def faxgetty_initialises_answers_and_resets() -> None:
             assert dtr.count("DtrDropped") >= 1, "it resets the modem by DTR"
             assert dtr[-1] == "DtrRaised", dtr
             at.tell("ring")
-            at.wait_heard("ATA\r", 20)
-            at.wait_for("the answer", lambda: "SendFlags" in at.status()["actions"], 20)
+            at.wait_heard("ATA\r", 60)
+            at.wait_for("the answer", lambda: "SendFlags" in at.status()["actions"], 60)
             n_before = at.status()["events"].count("DtrDropped")
             at.tell("ended")
             at.wait_for("the hang-up", lambda: at.status()["events"].count("DtrDropped") > n_before, 60)
@@ -125,12 +125,12 @@ def mgetty_takes_a_data_call() -> None:
         try:
             _ring_until_connected(at, first, lock)
             at.tell("far", data=b"guest\r".hex())
-            at.wait_for("the login program", lambda: "hello guest" in at.text("far_heard"), 20)
+            at.wait_for("the login program", lambda: "hello guest" in at.text("far_heard"), 60)
             assert "ello guest\r\n" in at.text("far_heard"), "ONLCR for the far end"
             at.tell("far", data=b"wpr\x7f\x7ford\r".hex())
-            at.wait_for("an answer", lambda: "you said word\r\n" in at.text("far_heard"), 20)
-            at.wait_for("its end", lambda: first.poll() is not None, 20)
-            at.wait_for("DTR dropped by HUPCL", lambda: not at.status()["dtr"], 5)
+            at.wait_for("an answer", lambda: "you said word\r\n" in at.text("far_heard"), 60)
+            at.wait_for("its end", lambda: first.poll() is not None, 60)
+            at.wait_for("DTR dropped by HUPCL", lambda: not at.status()["dtr"], 20)
             assert (far / "tty").read_text().strip() == at.path
         finally:
             first.kill()
@@ -140,13 +140,13 @@ def mgetty_takes_a_data_call() -> None:
         try:
             _ring_until_connected(at, second, lock, n_before)
             at.tell("far", data=b"guest\r".hex())
-            at.wait_for("the login program", lambda: at.text("far_heard").count("hello guest") > 1, 20)
+            at.wait_for("the login program", lambda: at.text("far_heard").count("hello guest") > 1, 60)
             at.tell("far", data=b"stay\r".hex())
-            at.wait_for("an answer", lambda: "you said stay" in at.text("far_heard"), 20)
+            at.wait_for("an answer", lambda: "you said stay" in at.text("far_heard"), 60)
             # The carrier is lost: the session is hung up, as by a real tty.
             at.tell("far hangs up")
-            at.wait_for("SIGHUP", (far / "hup").exists, 20)
-            at.wait_for("its end", lambda: second.poll() is not None, 20)
+            at.wait_for("SIGHUP", (far / "hup").exists, 60)
+            at.wait_for("its end", lambda: second.poll() is not None, 60)
         finally:
             second.kill()
             second.wait()
@@ -168,7 +168,7 @@ def _ring_until_connected(
     log = Path(f"/var/log/mgetty/mg_{at.name}.log")
     try:
         n_done = at.text("said").count("OK")
-        at.wait_for("the initialisation", lambda: at.text("said").count("OK") > n_done, 30)
+        at.wait_for("the initialisation", lambda: at.text("said").count("OK") > n_done, 60)
         time.sleep(3)
         assert not lock.exists(), "an idle mgetty leaves the line to others"
         at.tell("ring")
@@ -190,10 +190,10 @@ def efax_initialises_and_gives_up() -> None:
             ["efax", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         try:
-            at.wait_heard("AT+FRM=?\r", 30)
+            at.wait_heard("AT+FRM=?\r", 60)
             time.sleep(0.5)
             at.tell("ring")
-            at.wait_for("the answer", lambda: "SendFlags" in at.status()["actions"], 20)
+            at.wait_for("the answer", lambda: "SendFlags" in at.status()["actions"], 60)
             at.tell("ended")
             output, _ = program.communicate(timeout=60)
         finally:

@@ -153,7 +153,7 @@ def picocom_talks_and_hangs_up() -> None:
         program.type(b"\x01\x18")  # C-a C-x: exit
         program.wait_seen(b"Thanks for using picocom")
         assert program.wait_ended() == 0
-        at.wait_for("the hang-up", lambda: not at.status()["dtr"], 5)
+        at.wait_for("the hang-up", lambda: not at.status()["dtr"], 20)
 
 
 def termios_speed(path: str) -> int:
@@ -187,8 +187,8 @@ def minicom_initialises_dials_and_leaves() -> None:
         program.type(b"\x01h")  # C-a h: hang up, by DTR
         program.wait_seen(b"Hang-up line?")
         program.type(b"\r")
-        at.wait_for("DTR dropped", lambda: "DtrDropped" in at.status()["events"], 10)
-        at.wait_for("DTR raised", lambda: at.status()["dtr"], 10)
+        at.wait_for("DTR dropped", lambda: "DtrDropped" in at.status()["events"], 30)
+        at.wait_for("DTR raised", lambda: at.status()["dtr"], 30)
         time.sleep(1)
         program.type(b"\x01x")  # C-a x: leave
         program.wait_seen(b"Leave Minicom?")

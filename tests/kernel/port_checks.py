@@ -18,7 +18,7 @@ from tests.kernel.differential import compare, judge, listed
 from tests.kernel.host import CHILDREN, Modem, alarm, ended
 from tests.kernel.programs import install
 
-CHECK_TIMEOUT_S = 150
+CHECK_TIMEOUT_S = 240
 MIN_STEPS = 200
 N_OPENS, N_KILLS = 4_000, 40
 

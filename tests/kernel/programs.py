@@ -44,7 +44,7 @@ class AtModem(Modem):
         """What was `heard`, `said` or `far_heard`, printable."""
         return bytes.fromhex(self.status()[key]).decode("latin-1")
 
-    def wait_for(self, what: str, condition: Callable[[], bool], seconds: float = 30) -> None:
+    def wait_for(self, what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -53,7 +53,7 @@ class AtModem(Modem):
                 raise TimeoutError(f"{what} did not happen: heard {heard!r}, said {said!r}, {status}")
             time.sleep(0.05)
 
-    def wait_heard(self, text: str, seconds: float = 30) -> None:
+    def wait_heard(self, text: str, seconds: float = 60) -> None:
         self.wait_for(f"the command {text!r}", lambda: text in self.text("heard"), seconds)
 
 
@@ -100,7 +100,7 @@ class OnTerminal:
     def type(self, text: bytes) -> None:
         os.write(self._master, text)
 
-    def wait_seen(self, text: bytes, seconds: float = 20) -> None:
+    def wait_seen(self, text: bytes, seconds: float = 60) -> None:
         """Until the program has shown `text`, since the last call; what came before is forgotten."""
         deadline = time.monotonic() + seconds
         while text not in self._seen:
@@ -109,7 +109,7 @@ class OnTerminal:
             time.sleep(0.02)
         self._seen = self._seen.partition(text)[2]
 
-    def wait_ended(self, seconds: float = 10) -> int:
+    def wait_ended(self, seconds: float = 30) -> int:
         """Its exit status; killed if it does not end."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.kernel.host import child, ended, until_asleep
-from tests.kernel.steps import TCGETS, Steps
+from tests.kernel.host import child, until_asleep
+from tests.kernel.steps import TCGETS, Steps, finished
 
 
 class Files(Steps):
@@ -136,7 +136,7 @@ class Files(Steps):
         pid = child(lambda: os.read(self.file, 9) != b"forked")
         until_asleep(pid)
         self.side.send(b"forked")
-        return ended(pid)
+        return finished(pid)
 
     def sessions(self) -> None:
         def leader() -> int:
@@ -151,7 +151,7 @@ class Files(Steps):
                 return sum(1 << i for i, fact in enumerate(facts) if fact)
 
         self.step(
-            "a session leader takes the terminal", lambda: os.waitstatus_to_exitcode(ended(child(leader)))
+            "a session leader takes the terminal", lambda: os.waitstatus_to_exitcode(finished(child(leader)))
         )
         self.step(
             "TIOCSCTTY by no leader",
@@ -180,7 +180,7 @@ class Files(Steps):
         pid = self._in_session(job)
         until_asleep(pid)
         self.side.send(b"\x03")
-        return ended(pid)
+        return finished(pid)
 
     def _dev_tty(self) -> str:
         def attempt() -> int:
@@ -190,7 +190,7 @@ class Files(Steps):
                 return error.errno or 99
             return 0
 
-        status = os.waitstatus_to_exitcode(ended(self._in_session(attempt)))
+        status = os.waitstatus_to_exitcode(finished(self._in_session(attempt)))
         return errno.errorcode.get(status, str(status))
 
     def hang_up(self) -> None:

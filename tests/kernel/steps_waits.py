@@ -10,8 +10,8 @@ import termios
 import time
 from collections.abc import Callable
 
-from tests.kernel.host import child, ended, until_asleep
-from tests.kernel.steps import Steps
+from tests.kernel.host import child, until_asleep
+from tests.kernel.steps import Steps, finished
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -56,7 +56,7 @@ class Waits(Steps):
             os.kill(pid, signal.SIGCONT)
             time.sleep(0.1)
         self.side.send(sent)
-        ended(pid)
+        finished(pid)
         result = os.read(told, 200).decode()
         os.close(told)
         os.close(tell)
@@ -75,7 +75,7 @@ class Waits(Steps):
         pid = child(lambda: os.read(self.file, 9))
         until_asleep(pid)
         os.kill(pid, signal.SIGKILL)
-        return ended(pid)
+        return finished(pid)
 
     def blocked(self) -> None:
         os.set_blocking(self.file, True)
@@ -95,7 +95,7 @@ class Waits(Steps):
         until_asleep(pid)
         for part in (b"ab", b"c", b"de", b"f"):
             self.side.send(part)
-        ended(pid)
+        finished(pid)
         got = os.read(told, 99)
         os.set_blocking(self.file, False)
         rest = self.read_all()
@@ -113,7 +113,7 @@ class Waits(Steps):
         until_asleep(*pids)
         self.side.send(b"one\ntwo\n")
         for pid in pids:
-            ended(pid)
+            finished(pid)
         got = sorted(os.read(told, 99).split())
         os.close(told)
         os.close(tell)
@@ -124,7 +124,7 @@ class Waits(Steps):
         until_asleep(pid)
         self.side.send(b"who")
         self.side.send(b"le\n")
-        status = ended(pid)
+        status = finished(pid)
         self.set_up()
         return status
 
@@ -136,13 +136,13 @@ class Waits(Steps):
         total = 0
         while total < 100_000 and (more := self.side.heard()):
             total += len(more)
-        return total, ended(pid)
+        return total, finished(pid)
 
     def _woken(self, wait: Callable[[], object]) -> int:
         pid = child(lambda: not wait())
         until_asleep(pid)
         self.side.send(b"x")
-        status = ended(pid)
+        status = finished(pid)
         termios.tcflush(self.file, termios.TCIFLUSH)
         return status
 
@@ -151,6 +151,6 @@ class Waits(Steps):
         until_asleep(pid)
         self.set_up(termios.ICRNL, lflag=termios.ICANON)
         self.side.send(b"OK\r")
-        status = ended(pid)
+        status = finished(pid)
         self.set_up()
         return status

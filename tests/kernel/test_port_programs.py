@@ -24,7 +24,7 @@ pytestmark = pytest.mark.kernel
 def results(uml: Guest) -> dict[str, dict[str, Any]]:
     subprocess.run([str(BED / "guest-packages"), "fetch"], check=True)
     _fetch_pyserials_tests()
-    done = uml([sys.executable, "-m", "tests.kernel.port_checks"], timeout_s=400)
+    done = uml([sys.executable, "-m", "tests.kernel.port_checks"], timeout_s=600)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"check"')]
     found = {line["check"]: line for line in lines}
     assert found, f"no check ran: status {done.returncode}\n{done.stdout}{done.stderr}"
