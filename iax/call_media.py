@@ -16,7 +16,7 @@ from iax.playout import Playout
 from iax.reliability import Stamps
 
 if TYPE_CHECKING:
-    from iax.media_table import Seat
+    from iax.seat import Seat
 
 
 class CallMedia(Dialogue):

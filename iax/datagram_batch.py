@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iax.frames import Address
-from iax.media_table import NAME_OCTETS, NAME_OCTETS_IPV4, VoiceBatch, address_in, name_of
+from iax.media_table import VoiceBatch
+from iax.socket_names import NAME_OCTETS, NAME_OCTETS_IPV4, address_in, name_of
 
 MAX_DATAGRAM = 4096
 N_RECEIVED = 128

@@ -12,8 +12,9 @@ import pytest
 from iax import JitterBuffer, kernel
 from iax.formats import ALAW, SLINEAR, ULAW, Format
 from iax.frames import Address
-from iax.media_table import MediaTable, address_in, name_of
+from iax.media_table import MediaTable
 from iax.playout import Playout
+from iax.socket_names import address_in, name_of
 
 
 def seat(table: MediaTable, format_: Format = ULAW) -> Playout:
