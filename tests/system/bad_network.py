@@ -130,7 +130,8 @@ class Lane:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.relay = Relay(asterisk.iax_port, self.directory, "relay")
         account = Account(HOST, self.relay.port, self.account, f"secret{self.account}")
-        device = self.directory / f"ttyIAX{number}"
+        place = self.directory if kind == "cusemodem" else Path("/tmp")  # iaxmodem takes no long path
+        device = place / f"ttyIAX{number}"
         adapter = "pty" if kind == "cusemodem" else ""
         port = free_udp_port() if kind == "iaxmodem" else 0
         self.modem = Modem(kind, device, account, port, self.directory, adapter=adapter)
