@@ -10,7 +10,7 @@ import errno
 import socket
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import trio
 
@@ -183,7 +183,7 @@ class Socket:
             return None
 
 
-def address_of(addr: tuple[str, int] | tuple[str, int, int, int]) -> Address:
+def address_of(addr: tuple[Any, ...]) -> Address:
     """Return a socket's address as the endpoint knows it: IPv4 plain, link-local IPv6 with its interface."""
     host, port = addr[:2]
     if host.startswith(MAPPED):
@@ -220,7 +220,7 @@ class _NoSuchFamilyError(Exception):
     """The kernel knows no such addresses."""
 
 
-def _bound(family: int, addr: tuple[str | int, ...], host: str) -> socket.socket:
+def _bound(family: int, addr: tuple[Any, ...], host: str) -> socket.socket:
     port = int(addr[1])
     try:
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
