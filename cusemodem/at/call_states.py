@@ -45,12 +45,12 @@ class AnswerCommand:
 
 @dataclass(frozen=True, slots=True)
 class HangUpCommand:
-    """H0, Z, &F."""
+    """H0."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseCommand:
-    """DTR went off, or nobody has the port open: a call of ours ends, one that rings goes on ringing."""
+    """Z, &F, DTR went off, or nobody has the port open: a call ends, one that only rings goes on ringing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from cusemodem.at.results import Result
 from cusemodem.at.settings import HIGHEST_BASIC, Settings
 
 HANG_UP: Final = HangUpCommand()
+RELEASE: Final = ReleaseCommand()
 
 _HIGHEST_PROFILE: Final = 9
 
@@ -87,16 +88,17 @@ def _tone(context: Context, _command: Command) -> Result:
     return Result.OK
 
 
-def reset(
-    context: Context, settings: Settings, command: HangUpCommand | ReleaseCommand = HANG_UP
-) -> Result | None:
-    """Hang up and take `settings`: Z, &F and, as ReleaseCommand, DTR with &D3."""
-    result = context.calls.command(command)
+def reset(context: Context, settings: Settings) -> Result:
+    """Hang up and take `settings`: Z, &F and DTR with &D3. A call that rings goes on ringing.
+
+    A program that begins while it rings says Z first, and then wants to answer.
+    """
+    context.calls.command(RELEASE)
     context.settings.load(settings)
-    return result
+    return Result.OK
 
 
-def _reset(context: Context, command: Command) -> Result | None:
+def _reset(context: Context, command: Command) -> Result:
     """Z0, Z1; higher numbers, which other modems have, are the profile of the start, and always sane."""
     place = number(command, _HIGHEST_PROFILE, default=context.profiles.at_start)
     if place is None:
@@ -106,7 +108,7 @@ def _reset(context: Context, command: Command) -> Result | None:
     return reset(context, context.profiles.load(place))
 
 
-def _factory(context: Context, command: Command) -> Result | None:
+def _factory(context: Context, command: Command) -> Result:
     if number(command, _HIGHEST_PROFILE) is None:
         return Result.ERROR
     return reset(context, Settings())

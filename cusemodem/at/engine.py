@@ -178,7 +178,7 @@ class Engine:
         elif mode == 2:
             self.calls.command(ReleaseCommand())
         else:
-            reset(self._context, self._profiles.load(self._profiles.at_start), ReleaseCommand())
+            reset(self._context, self._profiles.load(self._profiles.at_start))
 
     def host_gone(self) -> None:
         """Nobody has the port open any more: hang up whatever &D says; nothing is said, a ring goes on."""

@@ -147,7 +147,7 @@ CALL_INPUTS: Final[Mapping[type, tuple[Input, ...]]] = {
     call_states.HangUpCommand: (_host("H0", b"ATH0\r"),),
     call_states.OffHookCommand: (_host("H1", b"ATH1\r"),),
     call_states.AbortCommand: (_host("character of the host", b"\x18"),),
-    call_states.ReleaseCommand: (Input("DTR off", Engine.dtr_dropped),),
+    call_states.ReleaseCommand: (Input("Z or DTR off", Engine.dtr_dropped),),
 }
 
 

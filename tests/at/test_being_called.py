@@ -177,6 +177,21 @@ def test_a_ringing_call_goes_on_ringing_when_dtr_drops_or_the_port_is_closed(
     line.until(CONNECT, within_s=5)
 
 
+@pytest.mark.parametrize("command", [b"ATZ\r", b"ATZ1\r", b"AT&F\r"])
+def test_a_reset_while_it_rings_leaves_the_call_to_be_answered(line: FakeLine, command: bytes) -> None:
+    """`efax -iZ` and mgetty begin with Z, whatever the line does."""
+    assert line.far(e.IncomingCall()) == RING
+    line.host(b"ATS7=9\r")
+    line.take_log()
+    assert line.host(command).endswith(OK)
+    assert line.engine.take_actions() == []
+    assert b"060" in line.host(b"ATE0S7?\r")
+    assert RING in line.run(5)
+    line.host(b"AT+FCLASS=1\r")
+    line.host(b"ATA\r")
+    line.until(CONNECT, within_s=5)
+
+
 def test_dtr_with_d3_resets_even_while_it_rings(line: FakeLine) -> None:
     line.host(b"AT&D3S7=9\r")
     line.far(e.IncomingCall())
