@@ -41,7 +41,7 @@ lint: venv  ## style, types and shell scripts
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
-	shellcheck .ci/packages .ci/run .ci/venv tests/bed/asterisk-bed tests/bed/guest-packages tests/bed/namespace-run tests/bed/real-time tests/bed/uml-run
+	shellcheck .ci/packages .ci/run .ci/venv tests/bed/asterisk-bed tests/bed/guest-packages tests/bed/namespace-run tests/bed/reachable-run tests/bed/real-time tests/bed/uml-run
 
 clean:  ## remove what the other targets made, downloads included
 	rm -rf $(VENV) .cache build dist demo-output ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

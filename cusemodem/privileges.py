@@ -11,7 +11,7 @@ import ctypes
 import os
 import platform
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,6 +34,22 @@ def drop(user: Ids) -> None:
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, 0)
     _Dropped.user = user
+
+
+def out_of_reach(user: Ids, paths: Iterable[Path]) -> Path | None:
+    """The first of `paths` that `user` cannot read; asked in a child, which is the user for good."""
+    paths = list(paths)
+    child = os.fork()
+    if child == 0:
+        found = 255
+        try:
+            drop(user)
+            hidden = [n for n, path in enumerate(paths) if not os.access(path, os.R_OK, effective_ids=True)]
+            found = min(hidden, default=255)
+        finally:
+            os._exit(found)
+    found = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return paths[found] if 0 <= found < len(paths) else None
 
 
 @contextmanager

@@ -98,6 +98,14 @@ def _serve(directory: Path, configuration: Configuration, ready_fd: int | None, 
 def _prepare_for(user: Ids, service: ServiceConfig) -> None:
     """Give the user what its processes write: state, logs and the directory of the control socket."""
     log = Path(service.log if service.log.startswith("/") else LOG_DIRECTORY)
+    # Modules are loaded when they are first needed: then it is too late to be told that they cannot be read.
+    ours, python = Path(__file__), Path(os.__file__)
+    hidden = privileges.out_of_reach(user, (python, Path(sys.executable), ours))
+    if hidden is not None:
+        raise ServiceError(
+            f"{service.user} cannot read {hidden}: have Python and cusemodem where everybody gets to, as in "
+            "/opt, or leave out `user` in [service]"
+        )
     try:
         privileges.give(service.state_directory, user)
         os.environ["STATE_DIRECTORY"] = str(service.state_directory)  # root's, not the user's

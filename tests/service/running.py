@@ -45,6 +45,8 @@ class RunningService:
         defaults = ["[defaults]", "adapter = pty", f"server = 127.0.0.1:{server_port}", "port = any"]
         (self.etc / "cusemodem.conf").write_text("\n".join(["[service]", *lines, *defaults, ""]))
         self.process: subprocess.Popen[str] | None = None
+        self.run_by: list[str] = []
+        """A command that runs the service's, such as one that changes what it may see."""
         self.environment = {
             k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "JOURNAL_STREAM")
         }
@@ -65,7 +67,7 @@ class RunningService:
 
     def start(self, *, ready: bool = True) -> None:
         """Run it in the foreground."""
-        command = [*CUSEMODEM, "--config", str(self.etc), "-F"]
+        command = [*self.run_by, *CUSEMODEM, "--config", str(self.etc), "-F"]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment
         )

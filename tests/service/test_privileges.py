@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +15,12 @@ import pytest
 from tests.service.running import RunningService, eventually
 from tests.service.terminal import Terminal
 
+REPOSITORY = Path(__file__).parents[2]
+REACHABLE_RUN = [
+    str(REPOSITORY / "tests" / "bed" / "reachable-run"),
+    *(sys.base_prefix, sys.prefix, str(REPOSITORY)),
+    "--",
+]
 NOBODY = pwd.getpwnam("nobody")
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
@@ -35,6 +43,7 @@ def public_path() -> Iterator[Path]:
 @needs_root
 def test_the_modems_processes_are_the_users(public_path: Path, exchange: int) -> None:
     with RunningService(public_path, exchange, user="nobody") as service:
+        service.run_by = REACHABLE_RUN
         service.modem(8)
         service.start()
         (worker,) = service.worker_pids()
@@ -58,3 +67,23 @@ def test_the_modems_processes_are_the_users(public_path: Path, exchange: int) ->
     assert not list(public_path.glob("ttyIAX*")), "root's directory, and the links are gone all the same"
     for sentence in ("cannot log", "cannot keep", "cannot set", "cannot make"):
         assert sentence not in service.log() + service.log("ttyIAX9")
+
+
+@needs_root
+def test_a_program_that_the_user_cannot_read_is_told_at_the_start(public_path: Path, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    link = tmp_path / "python"
+    link.symlink_to(sys.executable)
+    service = RunningService(public_path, user="nobody")
+    service.modem(8)
+    command = "import sys; from cusemodem.cli import main; sys.executable = sys.argv.pop(); sys.exit(main())"
+    told = subprocess.run(
+        [*REACHABLE_RUN, sys.executable, "-c", command, "--config", str(service.etc), "-F", str(link)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert told.returncode == 1
+    (sentence,) = told.stderr.splitlines()
+    assert sentence.startswith(f"cusemodem: nobody cannot read {link}: ")
