@@ -13,9 +13,8 @@ from typing import Final
 MAX_BODY: Final = 1024
 """Characters of a line's body (V.250 asks for 40, HylaFAX and Windows need up to 255; chosen)."""
 
-_NUL, _LF, _DC1, _DC3, _DEL = 0x00, 0x0A, 0x11, 0x13, 0x7F
-_HARMLESS: Final = frozenset((_NUL, _LF, _DC1, _DC3))
-"""Controls that neither end nor cancel a line: fill, the LF of a CR LF, stray flow control."""
+_CAN, _DEL = 0x18, 0x7F
+_N_CONTROLS: Final = 0x20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +63,10 @@ class CommandLine:
             return self._finish()
         if char in (s5, _DEL):
             del self._body[-1:]
-        elif char in _HARMLESS:
-            pass
-        elif char < 0x20:
+        elif char == _CAN:
             self.cancel()
+        elif char < _N_CONTROLS:
+            pass  # fill, tabs, escape sequences, stray flow control (V.250 §5.2.2)
         elif len(self._body) < MAX_BODY:
             self._body.append(char)
         else:

@@ -35,8 +35,9 @@ def lines(data: bytes) -> list[Line]:
         (b"ATE0\x08\x08\x08\x08Z\r", ["Z"]),  # editing never reaches into the prefix
         (b"ATE1\x7f0\r", ["E0"]),
         (b"ATE0\x18ATZ\r", ["Z"]),  # CAN forgets the line
-        (b"ATE0\x1bATZ\r", ["Z"]),
         (b"AT\x00E\x110\x13\n\r", ["E0"]),  # fill, flow control and LF are harmless
+        (b"AT\tI\x1b3\x07\r", ["I3"]),  # and so is every other control character (V.250 §5.2.2)
+        (b"ATI3\x1b[A\r", ["I3[A"]),  # an arrow key leaves printable characters: ERROR, not silence
         (b"\xc1\xd4\xda\x8d", ["Z"]),  # the top bit is parity
         (b"ATZ\rA/", ["Z", "Z"]),  # repeated at once, without a terminator
         (b"A/", [""]),
@@ -64,6 +65,15 @@ def test_ten_thousand_characters_answer_error_and_the_next_line_works() -> None:
     at.host_bytes(b"AT\r")
     assert at.take_output() == b"\r\nOK\r\n"
     assert at.statistics().lines_too_long == 1
+
+
+@pytest.mark.parametrize(("typed", "answer"), [(b"\tI3", b"cusemodem"), (b"I3\x1b[D", b"ERROR")])
+def test_a_stray_key_never_leads_to_silence(typed: bytes, answer: bytes) -> None:
+    at = Engine()
+    at.host_bytes(b"ATE0\r")
+    at.take_output()
+    at.host_bytes(b"AT" + typed + b"\r")
+    assert b"\r\n" + answer + b"\r\n" in at.take_output()
 
 
 def test_echo_is_what_came_and_comes_before_the_answer() -> None:
