@@ -128,7 +128,19 @@ def command_line() -> tuple[Parser, list[str]]:
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", prog="cusemodem", parser_class=Parser
     )
-    run = add_command(commands, "run", _run, "run the modem NAME: the same as `cusemodem NAME`")
+    run = add_command(
+        commands,
+        "run",
+        _run,
+        "run the modem NAME: the same as `cusemodem NAME`",
+        """\
+In the foreground: information on stdout, errors on stderr; ^C (SIGTERM) hangs up,
+deregisters and ends it. It says `ready: /dev/ttyIAX0 (cuse)` when programs may open
+the device. `run` is needed only for a modem that has the name of a command.
+
+  cusemodem ttyIAX0
+  cusemodem run ttyIAX0 --config /tmp/trial --pty""",
+    )
     run.add_argument("name", metavar="NAME", help="file name of the modem's configuration")
     add_config(run)
     run.add_argument(
@@ -141,8 +153,13 @@ def command_line() -> tuple[Parser, list[str]]:
         "check",
         _check,
         "say what is wrong with configuration files, and what to write",
-        "Prints `ok` for each file, or for each mistake a line\n"
-        "`FILE:LINE: key: what is wrong; what to write`.",
+        """\
+Prints `ok` for each file, or for each mistake a line
+`FILE:LINE: key: what is wrong; what to write`. Exit status 1: there are mistakes.
+Without FILE it also finds what two modems may not have in common.
+
+  cusemodem check
+  cusemodem check /etc/iaxmodem/*      IAXmodem's files: do they work as they are?""",
     )
     check.add_argument("files", metavar="FILE", nargs="*", type=Path, help="default: every file of --config")
     add_config(check)

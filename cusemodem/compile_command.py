@@ -22,8 +22,12 @@ def add(commands: Commands) -> None:
         "compile",
         run,
         "compile the signal processing once, so that modems start fast",
-        "The machine code is kept on disk, in NUMBA_CACHE_DIR or beside the program.\n"
-        "Run it once after installing or upgrading; a second time it has nothing to do.",
+        """\
+The machine code is kept on disk, in NUMBA_CACHE_DIR or beside the program.
+Run it once after installing or upgrading; a second time it has nothing to do.
+cusemodem.service does so itself, before it starts.
+
+  cusemodem compile""",
     )
 
 

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from cusemodem import cli
+from cusemodem.arguments import absolute_path
 from cusemodem.config import load
 from cusemodem.config_keys import INI_KEYS
 from cusemodem.config_service import SERVICE_KEYS
+from cusemodem.config_telephone import CODECS
+from cusemodem.signal_command import CODES
 
 ROOT = Path(__file__).parent.parent
 COMPLETION = ROOT / "docs" / "completion" / "cusemodem.bash"
@@ -29,6 +32,24 @@ def _options(command: str) -> list[str]:
     return [option for option in parser._option_string_actions if option.startswith("--")]
 
 
+def _with_values() -> dict[tuple[str, str], argparse.Action]:
+    """(command, option) of every option that takes a value."""
+    return {
+        (command, option): action
+        for command, parser in _commands().items()
+        for option, action in parser._option_string_actions.items()
+        if action.nargs is None
+    }
+
+
+def _words_of(option: str, action: argparse.Action) -> set[str] | None:
+    """The words that an option's value is made of, where it is not any number or name."""
+    if action.choices is not None:
+        return set(action.choices)
+    listed = {"--rate": {"300", *(str(rate) for _, rate in CODES)}, "--codecs": set(CODECS)}
+    return listed.get(option)
+
+
 def _manual(section: int) -> str:
     return (ROOT / "docs" / f"cusemodem.{section}").read_text().replace("\\-", "-")
 
@@ -42,12 +63,33 @@ def test_the_manual_is_good_roff(section: int) -> None:
     assert len(done.stdout) > 3000
 
 
-def test_manual_1_has_every_command_and_option() -> None:
-    manual = _manual(1)
-    for command in _commands():
-        assert f"cusemodem {command}" in manual
-        for option in _options(command):
-            assert option in manual or option == "--help", f"{command} {option}"
+def _manual_1(command: str) -> str:
+    """What the manual says under the heading of a command, without its markup."""
+    parts = re.split(r'^\.TP\n\.B[IR]? "?cusemodem ', _manual(1), flags=re.MULTILINE)[1:]
+    heading = '" NAME' if command == "run" else command
+    of_command = [part for part in parts if re.match(rf"{re.escape(heading)}\b", part)]
+    text = "\n".join(of_command).partition("\n.SH")[0]
+    return " ".join(re.sub(r"^\.[A-Z]+ |\\f[A-Z]|[\"\\]", "", text, flags=re.MULTILINE).split())
+
+
+@pytest.mark.parametrize("command", sorted(_commands()))
+def test_manual_1_has_every_option_and_choice(command: str) -> None:
+    text = _manual_1(command)
+    assert text, "a paragraph of its own"
+    for option, action in _commands()[command]._option_string_actions.items():
+        if option in ("-h", "--help") or (option == "--config" and command != "import"):
+            continue  # said once, for all
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), option
+        for word in _words_of(option, action) or ():
+            told = text if command != "rx" else f"{text} {_manual_1('tx')}"
+            assert re.search(rf"(?<![\w-]){word}(?![\w-])", told) or word == "300", f"{option} {word}"
+
+
+def test_manual_1_has_the_rates_of_each_modulation() -> None:
+    text = _manual_1("tx")
+    for modulation in {modulation for modulation, _ in CODES}:
+        (rates,) = re.findall(rf"\b{modulation} with ((?:\d+|,| |or)+)", text)
+        assert set(re.findall(r"\d+", rates)) == {str(r) for m, r in CODES if m == modulation}, modulation
 
 
 def test_manual_5_has_every_key() -> None:
@@ -87,14 +129,48 @@ def test_completion_knows_each_commands_options(command: str) -> None:
     assert set(_complete(command, "--")) == set(_options(command))
 
 
+def test_completion_knows_the_options_without_a_command() -> None:
+    parser, _ = cli.command_line()
+    known = {option for option in parser._option_string_actions if option != "-h"}
+    short_for_long = {"-V"}  # both are offered
+    assert set(_complete("-")) == known | short_for_long | set(_options("run"))
+
+
+@pytest.mark.parametrize(("command", "option"), sorted(_with_values()))
+def test_completion_offers_what_an_option_takes(
+    command: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    action = _with_values()[command, option]
+    if (words := _words_of(option, action)) is None:
+        paths = {"DIR": {"directory"}}.get(str(action.metavar), {"directory", "file"})
+        words = paths if action.type in (Path, absolute_path) else set()
+    assert set(_complete(command, option, "")) == words
+
+
+def test_completion_goes_on_with_a_list() -> None:
+    assert set(_complete("exchange", "--codecs", "alaw,")) == {"alaw,alaw", "alaw,slinear", "alaw,ulaw"}
+    assert _complete("exchange", "--codecs", "alaw,sl") == ["alaw,slinear"]
+
+
 def test_completion_offers_commands_and_modems(tmp_path: Path) -> None:
-    for name in ("ttyIAX0", "ttyIAX1", "ttyIAX0~"):
+    (tmp_path / "modems").mkdir()
+    for name in ("ttyIAX0", "modems/ttyIAX1", "ttyIAX0~", "ttyIAX2.dpkg-old", "cusemodem.conf"):
         (tmp_path / name).touch()
     assert set(_complete("--config", str(tmp_path), "")) == {*_commands(), "ttyIAX0", "ttyIAX1"}
     assert _complete("ttyIAX0", "--config", str(tmp_path), "run", "--p") == ["--pty"]
     assert _complete("config", "h") == ["hylafax"]
     assert set(_complete("--config", str(tmp_path), "config", "hylafax", "")) == {"ttyIAX0", "ttyIAX1"}
-    assert _complete("tx", "--modulation", "v2") == ["v21", "v27ter", "v29"]
+    (program,) = (action for action in _commands()["config"]._actions if action.dest == "program")
+    assert set(_complete("config", "")) == set(program.choices or ())
+
+
+@pytest.mark.parametrize("command", sorted(_commands()))
+def test_help_teaches_by_an_example(command: str) -> None:
+    description = _commands()[command].description or ""
+    assert re.search(r"^  .*cusemodem ", description, re.MULTILINE), "a line to type"
 
 
 GUIDES = sorted((ROOT / "docs").glob("*.md"))

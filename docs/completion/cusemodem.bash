@@ -2,7 +2,7 @@
 
 _cusemodem() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local directory=/etc/cusemodem command='' i
+    local directory=/etc/cusemodem command='' words='' list='' i
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
             --config) directory=${COMP_WORDS[++i]} ;;
@@ -13,33 +13,31 @@ _cusemodem() {
 
     COMPREPLY=()
     case $previous in
-        --config | --into)
+        --config | --into | --state)
             compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -d -- "$current")
             return ;;
-        --lost | --lost-mask | --symbols)
+        --control | --lost | --lost-mask | --symbols)
             compopt -o filenames
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return ;;
-        --modulation)
-            mapfile -t COMPREPLY < <(compgen -W 'v21 v27ter v29' -- "$current")
-            return ;;
-        --rate)
-            mapfile -t COMPREPLY < <(compgen -W '300 2400 4800 7200 9600' -- "$current")
-            return ;;
-        --shape)
-            mapfile -t COMPREPLY < <(compgen -W 'bell-3002 g712 loop-loaded loop-long loop-short m1020' -- "$current")
-            return ;;
-        --codec)
-            mapfile -t COMPREPLY < <(compgen -W 'alaw ulaw' -- "$current")
-            return ;;
-        --fill)
-            mapfile -t COMPREPLY < <(compgen -W 'repeat silence' -- "$current")
-            return ;;
-        --listen | --peer | --loss | --duplicate | --reorder | --jitter-ms | --seed | --*-db | --*-dbm0 | --*-ppm | \
-            --*-hz | --*-deg | --*-s | --echo-ms | --delay-ms | --phase-hit | --slip | --dc | --loss-*)
+        --modulation) words='v17 v21 v27ter v29' ;;
+        --rate) words='300 2400 4800 7200 9600 12000 14400' ;;
+        --shape) words='bell-3002 g712 loop-loaded loop-long loop-short m1020' ;;
+        --codec) words='alaw ulaw' ;;
+        --encryption) words='allowed off required' ;;
+        --fill) words='repeat silence' ;;
+        --codecs)  # a list: what stands before the last comma stays
+            [[ $current == *,* ]] && list=${current%,*},
+            words="${list}ulaw ${list}alaw ${list}slinear" ;;
+        -n | --number | --since | --listen | --peer | --rsa-key | --loss | --duplicate | --reorder | --seed | --*-db | \
+            --*-dbm0 | --*-ppm | --*-hz | --*-deg | --*-s | --*-ms | --phase-hit | --slip | --dc | --loss-*)
             return ;;
     esac
+    if [[ $words ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+        return
+    fi
 
     local options
     case $command in
@@ -71,9 +69,10 @@ _cusemodem() {
     elif [[ $command == config && $previous == config ]]; then
         mapfile -t COMPREPLY < <(compgen -W 'asterisk hylafax mgetty' -- "$current")
     elif [[ -z $command || $command == run || $command == report || $command == config ]]; then
-        local words='' file
+        local file
         [[ -n $command ]] || words='channel check compile config exchange import mount replay report run rx status tx'
-        for file in "$directory"/*[!~]; do
+        for file in "$directory"/* "$directory"/modems/*; do
+            case $file in */cusemodem.conf | *~ | *.dpkg-* | *.ucf-* | *.rpm*) continue ;; esac
             [[ -f $file ]] && words+=" ${file##*/}"
         done
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
