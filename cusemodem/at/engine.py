@@ -46,7 +46,13 @@ MAX_KEPT: Final = 1 << 16
 _NEVER_ABORT: Final = frozenset((0x11, 0x13))
 """DC1 and DC3 are flow control where they are not data; they abort nothing (T.31 §8.3.6)."""
 
-_CR, _LF = 0x0D, 0x0A
+LINE_END_SAMPLES: Final = SAMPLE_RATE_HZ // 8
+"""What a program sends in the first 125 ms after a line's terminator aborts nothing (V.250 §5.6.1)."""
+
+_ABORT_AT_ONCE: Final = b"Aa\x18"
+"""But CAN and the A of the next command do (chosen): nobody appends them, and efax and HylaFAX are quick."""
+
+_LF = 0x0A
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,7 @@ class Engine:
         self._input = bytearray()
         self._pending: deque[Command] = deque()
         self._line_just_ended = False
+        self._line_end_samples = 0
         self._output_taken = False
         self._abort_unsaid = False
         self._host_idle_samples = 0
@@ -137,6 +144,7 @@ class Engine:
         self.calls.line_in_progress = self._line.in_progress
         self.class1.tick(silence_samples)
         self.calls.tick()
+        self._line_end_samples -= min(BLOCK, self._line_end_samples)
         if self._input:
             self._consume()
         self._watch_host()
@@ -208,7 +216,8 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Time passing changes nothing: `tick` may be left out until a byte or an event comes."""
-        return self.calls.accepts_calls and self.class1.idle and not self._input and not self._pending
+        waits = self._input or self._pending or self._line_end_samples
+        return self.calls.accepts_calls and self.class1.idle and not waits
 
     @property
     def settings(self) -> Settings:
@@ -259,11 +268,9 @@ class Engine:
         """Give the host's bytes to whom they belong, until none is left or somebody makes them wait."""
         while self._input:
             mode = self._host_mode()
-            if self._line_just_ended:
-                self._line_just_ended = False
-                if self._is_line_feed(self._input[0], mode):
-                    del self._input[0]
-                    continue
+            if self._belongs_to_line_end(self._input[0], mode):
+                del self._input[0]
+                continue
             if mode is HostMode.KEEP:
                 return
             if mode is HostMode.DATA:
@@ -281,11 +288,22 @@ class Engine:
             if mode is HostMode.COMMAND or self._abort(byte):
                 self._command_byte(byte)
 
-    def _is_line_feed(self, byte: int, mode: HostMode) -> bool:
-        """The LF (or second CR) of a line's end; data only when the host could have read CONNECT by now."""
+    def _belongs_to_line_end(self, byte: int, mode: HostMode) -> bool:
+        """The byte only rounds off the line before it: LF, NUL, another CR, what comes too soon to abort."""
+        just_ended, self._line_just_ended = self._line_just_ended, False
         if mode is HostMode.COMMAND:
-            return byte == _LF
-        return byte in (_CR, _LF) and not (mode is HostMode.DATA and self._output_taken)
+            belongs = just_ended and byte == _LF
+        elif self._line_end_samples == 0:
+            return False
+        elif mode is HostMode.DATA:
+            # data it is as soon as the host could have read CONNECT; no frame begins with NUL
+            fills = b"\r\n\0" if self.class1.state is State.HDLC_SEND else b"\r\n"
+            belongs = not self._output_taken and byte in fills
+        else:
+            belongs = byte & 0x7F not in _ABORT_AT_ONCE
+        if not belongs:
+            self._line_end_samples = 0
+        return belongs
 
     def _command_byte(self, byte: int) -> None:
         if self._settings.echo:
@@ -294,6 +312,7 @@ class Engine:
         line = self._line.feed(byte, registers[3], registers[5])
         if line is not None:
             self._line_just_ended, self._output_taken = True, False
+            self._line_end_samples = LINE_END_SAMPLES
             self._execute_line(line)
 
     def _abort(self, byte: int) -> bool:

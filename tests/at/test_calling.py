@@ -8,6 +8,7 @@ from cusemodem.at import Engine
 from cusemodem.at import actions as a
 from cusemodem.at import events as e
 from cusemodem.at.call_rules import CallRules
+from cusemodem.at.call_states import CallState
 from tests.at.fake_line import FakeLine
 from tests.at.words import (
     BUSY,
@@ -132,16 +133,24 @@ def test_a_command_aborts_and_is_obeyed(line: FakeLine) -> None:
     assert not line.engine.off_hook
 
 
-def test_lf_after_cr_does_not_abort_but_a_later_enter_does(line: FakeLine) -> None:
-    line.host(b"ATD5\r\n")
-    line.run(1)
-    assert line.engine.off_hook
-    assert line.host(b"\r") == OK
-    line.run(6)
+@pytest.mark.parametrize("rest", [b"\n", b"\0", b"\r\n", b"\n\0\0", b"\r", b" ", b"x"])
+def test_what_comes_with_the_end_of_the_line_aborts_nothing(line: FakeLine, rest: bytes) -> None:
+    """V.250 §5.6.1: characters in the first 125 ms after the terminator are ignored."""
     line.host(b"ATD5\r")
+    for byte in rest:
+        assert line.host(bytes((byte,))) == b""
     line.run(0.1)
-    assert line.host(b"\n") == b""  # a slow LF is still the line's end
+    assert line.host(rest) == b""  # a slow one is still the line's end
     assert line.engine.off_hook
+    assert line.engine.calls.state is CallState.DIALLING
+
+
+@pytest.mark.parametrize("character", [b"\r", b"\n", b"\0", b" ", b"x"])
+def test_a_later_character_aborts(line: FakeLine, character: bytes) -> None:
+    line.host(b"ATD5\r")
+    line.run(0.14)
+    assert line.host(character) == OK
+    assert not line.engine.off_hook
 
 
 # ---------------------------------------------------------------------- dial modifiers, S6

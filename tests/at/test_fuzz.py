@@ -239,7 +239,7 @@ def test_memory_stays_bounded_whatever_is_fed() -> None:
     happenings = [e for e in ON_THE_CALL if not isinstance(e, bytes | tuple)]
     tracemalloc.start()
     try:
-        for _ in range(400):
+        for _ in range(600):
             engine.host_bytes(mutations.mutated(rng) * 16)
             if rng.random() < 0.3:
                 engine.event(rng.choice(happenings))

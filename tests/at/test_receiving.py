@@ -103,22 +103,25 @@ def test_adaptive_reception(line: FakeLine) -> None:
     assert line.far(e.FlagsDetected()) == b""  # data flows: V.21 is not looked for any more
 
 
-@pytest.mark.parametrize("abort", [CAN, b"x", b"\r", b" "])
-def test_abort(line: FakeLine, abort: bytes) -> None:
-    line.host(b"AT+FRM=96\r")
-    line.run(0.1)
-    line.host(b"\n")
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\r\0", b"\r\r\n", b"\r\n\0\0"])
+@pytest.mark.parametrize("abort", [CAN, b"x", b"\r", b"\n", b"\0", b" "])
+def test_abort(line: FakeLine, abort: bytes, end: bytes) -> None:
+    """Whatever ends the line; the host's character 125 ms later ends the wait (V.250 §5.6.1)."""
+    assert line.host(b"AT+FRM=96" + end) == b""
+    line.run(0.14)
     assert line.host(b"\x11\x13\x91") == b""
     line.take_log()
     assert line.host(abort) == OK
     assert line.take_log() == [a.ReceiveOff()]
-    line.host(b"AT+FRM=96\r")
+    line.host(b"AT+FRM=96" + end)
     line.far(e.Trained(), e.DataReceived(b"data"))
-    assert line.host(b"\n" + abort) == END + OK
+    line.run(0.14)
+    assert line.host(abort) == END + OK
     assert line.far(e.DataReceived(b"late"), e.CarrierLost(False)) == b""
-    line.host(b"AT+FRH=3\r")
+    line.host(b"AT+FRH=3" + end)
     line.far(e.FlagsDetected())
-    assert line.host(b"\n" + abort) == OK
+    line.run(0.14)
+    assert line.host(abort) == OK
     assert line.host(b"AT+FTS=1\r") == b""  # the original's defect: no answer after an aborted receive
     line.until(OK, within_s=0.1)
 
@@ -235,6 +238,32 @@ def test_hang_up_in_the_other_states(line: FakeLine) -> None:
         for command in (b"+FTS=1", b"+FRS=1", b"+FTH=3", b"+FRH=3", b"+FTM=96", b"+FRM=96"):
             assert line.host(b"AT" + command + b"\r") == ERROR
         assert line.host(b"ATH\r") == OK
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\r\0", b"\r\r\n"])
+def test_can_and_the_next_command_abort_at_once(line: FakeLine, end: bytes) -> None:
+    """Fax programs do not wait for 125 ms, and nobody appends these to a line."""
+    line.host(b"AT+FRM=96" + end)
+    assert line.host(CAN) == OK
+    line.host(b"AT+FRM=96" + end)
+    assert line.host(b"AT+FRS=0" + end) == OK
+
+
+def test_the_end_of_a_line_does_not_abort_the_command_after_its_silence(line: FakeLine) -> None:
+    """The LF comes at once, though the reception it might abort begins 200 ms later."""
+    assert line.host(b"AT+FTS=20;+FRM=96\r\n\0") == b""
+    assert line.run(1.0) == b""
+    assert line.far(e.Trained()) == CONNECT
+
+
+def test_the_end_of_a_line_is_no_data(line: FakeLine) -> None:
+    assert line.host(b"AT+FTH=3\r\0") == CONNECT
+    line.host(FINAL + END)
+    assert line.frames == [FINAL]
+    line.until(OK, within_s=5)
+    assert line.host(b"AT+FTH=3\r\r\n") == CONNECT
+    line.host(FINAL + END)
+    assert line.frames == [FINAL, FINAL]
 
 
 def test_a_command_instead_of_an_abort_has_the_only_result(line: FakeLine) -> None:
