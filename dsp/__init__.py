@@ -33,6 +33,7 @@ from dsp.events import (
     TransmitDone,
 )
 from dsp.fate import Fate
+from dsp.interruption import Interruption
 from dsp.kernel import records
 from dsp.level import BLOCK, SAMPLE_RATE
 from dsp.measures import Measures
@@ -54,6 +55,7 @@ __all__ = [
     "FlagsDetected",
     "FrameReceived",
     "FrameSent",
+    "Interruption",
     "Measures",
     "ToneDetected",
     "Trained",

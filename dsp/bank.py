@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dsp.arguments import INT16, MARKS, checked_array
 from dsp.channel import CHANNEL, Channel, channel_block
 from dsp.events import Event, decode
 from dsp.kernel import Record, argument, kernel, records
 from dsp.level import BLOCK
 
-_OCTETS = 8192  # most that one order to a channel can carry
+#: Most octets that one order to a channel can carry.
+OCTETS = 8192
 
 
 @kernel
@@ -40,7 +42,7 @@ class Bank:
         if n_channels < 1:
             raise ValueError(f"a bank has at least one channel, not {n_channels}")
         state = records(CHANNEL, n_channels)
-        octets = np.zeros(_OCTETS, np.uint8)
+        octets = np.zeros(OCTETS, np.uint8)
         #: Handles onto the channels.
         self.channels = [Channel(state, i, octets) for i in range(n_channels)]
         self._state = argument(state)
@@ -61,14 +63,11 @@ class Bank:
         """One 20 ms tick of all channels.
 
         ``rx`` (n, 160) is what was heard; ``fate`` (n) has a `Fate` for each block, or True for a lost one.
-        Returns what to send, (n, 160); the same array at each call.
+        Returns what to send, (n, 160); the same array at each call. Raises ``TypeError`` for arrays of other
+        types, ``ValueError`` for other shapes.
         """
-        if rx.shape != self._rx.shape or fate.shape != self._fate.shape:
-            raise ValueError(
-                f"expected rx {self._rx.shape} and lost {self._fate.shape}, got {rx.shape} and {fate.shape}"
-            )
-        np.copyto(self._rx, rx)
-        np.copyto(self._fate, fate)
+        np.copyto(self._rx, checked_array("rx", rx, INT16, self._rx.shape))
+        np.copyto(self._fate, checked_array("fate", fate, MARKS, self._fate.shape))
         self._n_active = process_bank(self._state, self._rx, self._fate, self._tx, self._active)
         return self._tx
 

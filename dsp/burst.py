@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.bank import Bank
+from dsp.arguments import INT16, MARKS, checked_array
+from dsp.bank import OCTETS, Bank
 from dsp.events import DataReceived, Event, FrameReceived, TransmitDone
 from dsp.level import BLOCK
 from dsp.measures import Measures
@@ -59,7 +60,7 @@ def transmit(code: int, data: bytes, *, level_dbm0: float = LEVEL_DBM0) -> NDArr
     position = 0
     out = []
     while True:
-        position += channel.write(data[position:])
+        position += channel.write(data[position : position + OCTETS])
         if position == len(data):
             channel.end()
         out.append(bank.process(_SILENCE, _NOT_LOST)[0].copy())
@@ -111,15 +112,15 @@ def listen(
     """Play ``samples`` and a little silence to channel 0 of ``bank``, which has one channel; its events.
 
     ``lost[k]`` says that the k-th 160 samples never arrived and are only a stand-in.
+    Raises ``TypeError`` for arrays of other types, ``ValueError`` for other shapes.
     """
+    samples = checked_array("samples", samples, INT16, (None,))
     n_blocks = -(-len(samples) // BLOCK)
     blocks = np.zeros((n_blocks + _TAIL_BLOCKS, BLOCK), np.int16)
     blocks.reshape(-1)[: len(samples)] = samples
     mask = np.zeros(len(blocks), np.bool_)
     if lost is not None:
-        if len(lost) != n_blocks:
-            raise ValueError(f"{len(lost)} marks for lost blocks, but the samples make {n_blocks} blocks")
-        mask[:n_blocks] = lost
+        mask[:n_blocks] = checked_array("lost", lost, MARKS, (n_blocks,))
     events: list[Event] = []
     for k in range(len(blocks)):
         bank.process(blocks[k : k + 1], mask[k : k + 1])

@@ -33,6 +33,7 @@ from dsp.channel_kernel import (
 )
 from dsp.dtmf import DIGITS, QUEUE
 from dsp.hdlc import MAX_FRAME
+from dsp.interruption import interruptions
 from dsp.kernel import argument
 from dsp.level import dbm0_to_rms, rms_to_dbm0
 from dsp.measures import Measures
@@ -243,5 +244,8 @@ class Channel:
             n_frames_good=int(v21["n_good"]),
             n_frames_bad=int(v21["n_bad"]),
             n_lost_blocks=int(rec["n_lost"]),
+            n_lost_samples=int(fast["n_lost_samples"]),
+            n_slips=int(fast["n_relocked"]),
             n_clipped_samples=int(rec["n_clipped"]),
+            interruptions=interruptions(fast["interruptions"]),
         )

@@ -251,7 +251,8 @@ ORDER_LISTEN = 13
 def order(state: Record, i: int, what: int, n: int, octets: NDArray[np.uint8]) -> int:
     """Change what channel ``i`` does; ``n`` is a modulation code, or says how many ``octets`` to take.
 
-    Returns how many octets were taken, or for a modulation code whether there is such a modulation.
+    Returns how many octets were taken, or for a modulation code whether there is such a modulation; if not,
+    nothing changes.
     """
     rec = state[i]
     if what == ORDER_SEND_SILENCE:

@@ -2,12 +2,17 @@
 
 All functions take arrays of any shape and return a new array of that shape. Linear values use the whole
 int16 range: µ-law's 14-bit numbers are multiplied by 4, A-law's 13-bit ones by 8 (G.711 tables 1a–2b).
+Other integers will do if they are in range (``ValueError`` if not); fractions raise ``TypeError``.
 """
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+Whole = TypeVar("Whole", np.int16, np.uint8)
 
 _ULAW_BIAS = 33 * 4
 _ALAW_EVEN_BITS = 0x55  # inverted on the wire
@@ -61,21 +66,34 @@ _LINEAR_TO_ULAW = _encode_ulaw()
 _LINEAR_TO_ALAW = _encode_alaw()
 
 
+def _whole(name: str, values: ArrayLike, dtype: type[Whole]) -> NDArray[Whole]:
+    """``values`` as an array of ``dtype``; nothing is rounded or wrapped to make it one."""
+    array = np.asarray(values)
+    if array.dtype == dtype:
+        return array
+    limits = np.iinfo(dtype)
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"{name}: expected whole numbers of {limits.dtype}, got {array.dtype}")
+    if array.size and not (limits.min <= array.min() and array.max() <= limits.max):
+        raise ValueError(f"{name}: expected {limits.min} to {limits.max}, got {array.min()} to {array.max()}")
+    return array.astype(dtype)
+
+
 def ulaw_encode(linear: ArrayLike) -> NDArray[np.uint8]:
     """Int16 samples to µ-law octets."""
-    return _LINEAR_TO_ULAW[np.asarray(linear, np.int16).view(np.uint16)]
+    return _LINEAR_TO_ULAW[_whole("linear", linear, np.int16).view(np.uint16)]
 
 
 def ulaw_decode(octets: ArrayLike) -> NDArray[np.int16]:
     """µ-law octets to int16 samples (±32124 at most)."""
-    return _ULAW_TO_LINEAR[np.asarray(octets, np.uint8)]
+    return _ULAW_TO_LINEAR[_whole("octets", octets, np.uint8)]
 
 
 def alaw_encode(linear: ArrayLike) -> NDArray[np.uint8]:
     """Int16 samples to A-law octets."""
-    return _LINEAR_TO_ALAW[np.asarray(linear, np.int16).view(np.uint16)]
+    return _LINEAR_TO_ALAW[_whole("linear", linear, np.int16).view(np.uint16)]
 
 
 def alaw_decode(octets: ArrayLike) -> NDArray[np.int16]:
     """A-law octets to int16 samples (±32256 at most)."""
-    return _ALAW_TO_LINEAR[np.asarray(octets, np.uint8)]
+    return _ALAW_TO_LINEAR[_whole("octets", octets, np.uint8)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dsp.interruption import Interruption
+
 
 @dataclass(frozen=True, slots=True)
 class Measures:
@@ -21,4 +23,7 @@ class Measures:
     n_frames_good: int  #: V.21 frames with a right FCS
     n_frames_bad: int
     n_lost_blocks: int  #: blocks of 20 ms that never arrived
+    n_lost_samples: int  #: of these, samples in the midst of a fast carrier
+    n_slips: int  #: times that a fast carrier went on at another instant or phase and was found again
     n_clipped_samples: int  #: transmitted samples cut to the int16 range
+    interruptions: tuple[Interruption, ...]  #: of the fast carriers since the order to receive: the last 32

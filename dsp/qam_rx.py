@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dsp.interruption import GAP, LOST, SLIP, note_interruption
 from dsp.kernel import Record, kernel
 from dsp.pulse import SAMPLE_RATE_HZ
 from dsp.qam_fit import fit, fit_instant
@@ -20,6 +21,7 @@ from dsp.qam_rx_state import (
     BLOCK,
     COLLECT,
     DATA,
+    EQ_AHEAD,
     EVENT_CARRIER_LOST,
     EVENT_FAILED,
     EVENT_TRAINED,
@@ -32,7 +34,7 @@ from dsp.qam_rx_state import (
 )
 from dsp.qam_search import search_block
 from dsp.qam_short import fit_short, fit_short_instant, remember
-from dsp.qam_tables import BAUD, IS_SHORT, row_of
+from dsp.qam_tables import BAUD, IS_SHORT, TRELLIS, row_of
 from dsp.qam_track import put_out_all, track
 
 __all__ = [
@@ -64,6 +66,8 @@ _STILL = 2 * _PIECE
 _ENDED = 80
 _TURN_OFF_ONES = 12
 _EDGE = 30
+#: Quiet samples in the middle of a carrier that are a gap in it: a packet, but for its ends.
+_GAP = BLOCK - 2 * _PIECE
 #: Blocks that may be lost in a row before the carrier is given up.
 _LOST_BLOCKS = 10
 #: Weight of a block in the signal's power.
@@ -76,9 +80,8 @@ _HOPELESS_BLOCKS = 50
 
 @kernel
 def qam_rx_start(rx: Record, code: int) -> bool:
-    """Search for a training of T.31 ``code`` from now on; False (and off) if there is no such modulation."""
+    """Search for a training of T.31 ``code`` from now on; False, and no change, if there is no such one."""
     row = row_of(code)
-    rx.state = OFF
     if row < 0:
         return False
     rx.wanted_row = row
@@ -86,6 +89,7 @@ def qam_rx_start(rx: Record, code: int) -> bool:
     rx.n_in = 0
     rx.bad_from = 0
     rx.bad_to = 0
+    rx.interruptions.n = 0
     for n in range(len(rx.ring)):
         rx.ring[n] = 0.0
     _search(rx)
@@ -139,6 +143,16 @@ def _distrust(rx: Record, start: int, end: int) -> None:
 
 
 @kernel
+def _note_gap(rx: Record, piece: int, quiet: int) -> None:
+    """The carrier is there in this piece after ``quiet`` quiet samples of the block: was that a gap?"""
+    at = rx.n_in - BLOCK + piece * _PIECE
+    if quiet == piece * _PIECE and rx.lost_blocks == 0:  # it may have begun before the block
+        quiet += rx.quiet
+    if quiet >= _GAP:
+        note_interruption(rx.interruptions, GAP, at - quiet, quiet)
+
+
+@kernel
 def _quiet_tail(rx: Record, x: NDArray[np.float32]) -> int:
     """Quiet samples at the end of the block; follows the signal's power with what is not quiet.
 
@@ -163,6 +177,7 @@ def _quiet_tail(rx: Record, x: NDArray[np.float32]) -> int:
             if tail >= 2 * _PIECE:
                 at = rx.n_in - BLOCK + piece * _PIECE
                 _distrust(rx, at - tail, at)
+            _note_gap(rx, piece, tail)
             tail = 0
             loud += energy
             n_loud += _PIECE
@@ -242,6 +257,7 @@ def _receive(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np.uin
     """
     if lost:
         rx.n_lost_samples += BLOCK
+        note_interruption(rx.interruptions, LOST, rx.n_in - BLOCK, BLOCK)
         rx.lost_blocks += 1
         if rx.lost_blocks > _LOST_BLOCKS:
             return _lose_carrier(rx, rx.n_in - rx.lost_blocks * BLOCK - rx.quiet, out, 0)
@@ -308,7 +324,7 @@ def qam_rx_block(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np
             _fail(rx)
             return 0
         find_jitter(rx)
-        if not IS_SHORT[rx.row]:
+        if TRELLIS[rx.row] and not IS_SHORT[rx.row]:  # only V.17 has short trainings to remember it for
             remember(rx)
         rx.n_trained += 1
         rx.events |= EVENT_TRAINED
@@ -317,7 +333,9 @@ def qam_rx_block(rx: Record, x: NDArray[np.float32], lost: bool, out: NDArray[np
         rx.hopeless = rx.hopeless + 1 if rx.nonsense > 0 else 0
         if rx.nonsense >= RELOCK_SYMBOLS and rx.quiet == 0 and not lost:
             n_out = put_out_all(rx, out, n_out)
+            slipped_at = int(rx.t_z - (2 * rx.nonsense + EQ_AHEAD) * rx.step)
             if relock(rx):
+                note_interruption(rx.interruptions, SLIP, slipped_at, 0)
                 rx.nonsense = 0
                 rx.n_relocked += 1
                 if rx.n_held > 0:

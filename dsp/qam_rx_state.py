@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dsp.interruption import INTERRUPTIONS
 from dsp.pulse import RX_TAPS
 
 #: Samples of a block, and of the ring that holds the last 640 ms.
@@ -168,6 +169,7 @@ QAM_RX = np.dtype(
         ("n_failed", "i4"),
         ("n_relocked", "i4"),  # slips overcome
         ("n_lost_samples", "i4"),  # flagged as lost while a carrier was being received
+        ("interruptions", INTERRUPTIONS),  # of carriers since the start
     ],
     align=True,
 )

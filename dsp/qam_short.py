@@ -36,7 +36,7 @@ _LEAST_USABLE = 24
 
 @kernel
 def remember(rx: Record) -> None:
-    """Keep what is known of line, level, carrier and clock for the next short training."""
+    """Keep what a long training of V.17 taught of line, level, carrier and clock for the next short one."""
     rx.kept = 1
     for i in range(EQ_TAPS):
         rx.kept_tap_re[i] = rx.tap_re[i]

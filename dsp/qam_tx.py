@@ -88,10 +88,9 @@ QAM_TX = np.dtype(
 def qam_tx_start(tx: Record, code: int) -> bool:
     """Begin a transmission with the turn-on sequence of T.31 ``code``; False if there is no such modulation.
 
-    Whatever was under way is dropped, and the byte ring emptied.
+    Whatever was under way is dropped, and the byte ring emptied; if there is none, nothing changes.
     """
     row = row_of(code)
-    tx.stage = IDLE
     if row < 0:
         return False
     tx.row = row

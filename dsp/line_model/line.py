@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dsp.arguments import INT16, checked_array
 from dsp.level import BLOCK, FLOOR_DBM0, rms_to_dbm0
 from dsp.line_model.impairment import Impairment, Samples
 from dsp.line_model.packets import BlockLoss, to_int16
@@ -35,8 +36,12 @@ class Line:
             impairment.reset(np.random.default_rng(key))
 
     def process(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Take any number of samples; give what has come through, which may be none."""
-        return self._give(self._through(0, np.asarray(samples, np.float64)))
+        """Take any number of samples; give what has come through, which may be none.
+
+        Raises ``TypeError`` for what is not an int16 array, ``ValueError`` for one of several dimensions.
+        """
+        given = checked_array("samples", samples, INT16, (None,))
+        return self._give(self._through(0, given.astype(np.float64)))
 
     def flush(self) -> NDArray[np.int16]:
         """The signal has ended: give what is still on the line."""

@@ -7,6 +7,7 @@ from dsp import (
     BLOCK,
     Bank,
     CarrierLost,
+    Channel,
     DataReceived,
     Event,
     FlagsDetected,
@@ -126,6 +127,30 @@ def test_a_code_that_is_no_fast_modulation_is_refused_and_changes_nothing(code: 
     assert play(bank, burst.transmit_frames([DCS]))[0][1] == FlagsDetected()
 
 
+def test_an_unknown_code_leaves_fast_modems_at_work() -> None:
+    """Both had stopped for ever: silence instead of data, no TransmitDone, nothing heard."""
+    bank = receiving(96)
+    channel = bank.channels[0]
+    channel.send_fast(96)
+    assert channel.write(DATA) == len(DATA)
+    channel.end()
+    wanted = burst.transmit(96, DATA)
+    sent, got, done = [], b"", 0
+    for k, block in enumerate(joined(wanted, silence(-len(wanted) % BLOCK + 1600)).reshape(-1, 1, BLOCK)):
+        if k % 20 == 10:
+            with pytest.raises(ValueError, match="code 1000"):
+                channel.send_fast(1000)
+            with pytest.raises(ValueError, match="code 1000"):
+                channel.receive_fast(1000)
+        sent.append(bank.process(block, np.zeros(1, np.bool_))[0].copy())
+        for _, event in bank.events():
+            got += event.data if isinstance(event, DataReceived) else b""
+            done += isinstance(event, TransmitDone)
+    assert np.array_equal(joined(*sent)[: len(wanted)], wanted)
+    assert done == 1
+    assert got[: len(DATA)] == DATA
+
+
 def test_room_and_back_pressure() -> None:
     bank = Bank(1)
     channel = bank.channels[0]
@@ -167,6 +192,22 @@ def test_late_data_are_preceded_by_ones_and_followed_by_zeros(code: int) -> None
 def test_the_transmit_level(code: int, level: float) -> None:
     sent = burst.transmit(code, DATA, level_dbm0=level)
     assert measure_dbm0(sent[8000:16000]) == pytest.approx(level, abs=0.3)
+
+
+def test_a_long_transmission_is_handed_over_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the whole rest at every tick, which took time with the square of its length."""
+    handed_over = []
+    write = Channel.write
+
+    def counted(channel: Channel, data: bytes) -> int:
+        handed_over.append(len(data))
+        return write(channel, data)
+
+    monkeypatch.setattr(Channel, "write", counted)
+    data = bytes(30_000)
+    sent = burst.transmit(145, data)
+    assert len(sent) > len(data) * 8 / 14400 * 8000
+    assert max(handed_over) <= 8192
 
 
 def test_sending_and_receiving_at_once() -> None:

@@ -56,6 +56,22 @@ def test_known_codes() -> None:
     assert g711.alaw_encode([32767, -32768]).tolist() == [0xAA, 0x2A]
 
 
+@pytest.mark.parametrize("encode", [g711.ulaw_encode, g711.alaw_encode])
+def test_what_is_no_linear_sample_is_refused(encode: Companding) -> None:
+    with pytest.raises(ValueError, match="linear: expected -32768 to 32767, got 40000 to 40000"):
+        encode(np.array([40000]))
+    with pytest.raises(TypeError, match="linear: expected whole numbers of int16, got float64"):
+        encode(np.zeros(160))
+    assert np.array_equal(encode(LINEAR.astype(np.int64)), encode(LINEAR))
+    assert len(encode([])) == 0
+
+
+@pytest.mark.parametrize("decode", [g711.ulaw_decode, g711.alaw_decode])
+def test_what_is_no_octet_is_refused(decode: Companding) -> None:
+    with pytest.raises(ValueError, match="octets: expected 0 to 255, got 256 to 256"):
+        decode([256])
+
+
 def test_any_shape_is_kept() -> None:
     block = np.arange(-160, 160, dtype=np.int16).reshape(2, 160)
     assert g711.ulaw_encode(block).shape == (2, 160)

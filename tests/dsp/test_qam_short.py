@@ -6,6 +6,7 @@ import pytest
 from dsp.line_model import SHAPES, Idle, Line, Noise, Shape
 from dsp.qam_tables import IS_SHORT, MODULATIONS
 from dsp.qam_tx import qam_burst
+from dsp.v29 import V29_4800_CODE
 from tests.dsp.qam_bench import GOAL_DB, V17_CODES, receive, receive_in_turn
 
 DATA = np.random.default_rng(1).integers(0, 256, 1500, np.uint8).tobytes()
@@ -60,3 +61,15 @@ def test_another_line_than_the_one_learned(code: int) -> None:
     first, second = receive_in_turn(sounds)
     assert first.bit_errors(DATA) == 0
     assert len(second.trained) == 1
+
+
+@pytest.mark.parametrize("other", [24, 48, 72, 96, V29_4800_CODE])
+def test_other_trainings_in_between_are_not_what_is_remembered(other: int) -> None:
+    """Their carrier and pulse are others: V.17's short training relies on V.17's long one."""
+    sounds = [(one, sound(one, "bell-3002", 40, n)) for n, one in enumerate((145, other, 146))]
+    long, between, short = receive_in_turn(sounds)
+    assert len(between.trained) == 1
+    for name in ("kept_tap_re", "kept_tap_im", "kept_gain", "kept_turn", "kept_step"):
+        assert np.array_equal(between.record[name], long.record[name])
+    assert len(short.trained) == 1
+    assert short.bit_errors(DATA) == 0

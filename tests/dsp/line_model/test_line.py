@@ -155,3 +155,10 @@ def test_level_of_a_signal_with_pauses() -> None:
     )
     assert signal_level_dbm0(pauses) == -99.0
     assert signal_level_dbm0(pauses[:10]) == -99.0
+
+
+def test_what_is_no_audio_is_refused() -> None:
+    with pytest.raises(TypeError, match="samples: expected int16"):
+        Line([Gain(-3)]).run(np.zeros(160))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="samples: expected int16"):
+        Line([]).process(np.zeros((2, 160), np.int16))
