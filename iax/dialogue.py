@@ -162,8 +162,10 @@ class Dialogue:
         return datagram if secrecy is None else secrecy.reveal_full_untrusted(datagram, now)
 
     def _receive_call_token(self, token: bytes, now: float) -> None:
-        # only while our first request is unanswered; a forged or late one changes nothing
+        # only while our first request is unanswered and wanted; a forged or late one changes nothing
         if self._request is None or self.link.remote or not token or self._call_tokens == MAX_CALL_TOKENS:
+            return
+        if self.finished:  # given up meanwhile; the server, which keeps no state, need not hear of it
             return
         if now - self._call_token_at < CALL_TOKEN_REST_S:
             return

@@ -43,9 +43,11 @@ RETRY_REJECTED_S = 5.0
 RETRY_REJECTED_MAX_S = 300.0
 RETRY_SPREAD = 0.1
 NEXT_SERVER_S = 1.0
-FIRST_TIMEOUT_S = 1.0
-"""Requests of one attempt are repeated no faster than this."""
+MIN_TIMEOUT_S = 1.0
+"""REGREQ is repeated no faster than this, however near the server is."""
 RELEASE_WAIT_S = 1.0
+RELEASE_TIMEOUT_S = 0.25
+"""REGREL is, for there is little time: at 0.25 and 0.75 s."""
 ATTEMPT_WAIT_S = 30.0
 """A server that acknowledges the request but never decides has not answered."""
 FAILOVER_WAIT_S = 6.0
@@ -262,11 +264,12 @@ class Attempt(Dialogue):
         self._command = Command.REGREQ
         self._challenges = 0
         self._deadline = now + owner.attempt_wait_s()
-        self.link.first_timeout_s = FIRST_TIMEOUT_S
 
     def begin(self, command: Command, now: float) -> None:
         """Send REGREQ or REGREL."""
         self._command = command
+        timeout_s = RELEASE_TIMEOUT_S if command is Command.REGREL else MIN_TIMEOUT_S
+        self.link.first_timeout_s = self.link.min_timeout_s = timeout_s
         self.request(command, self._pairs(), now)
 
     def abandon(self, now: float) -> None:

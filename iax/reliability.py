@@ -112,6 +112,7 @@ class Link:
         self.trunk: TrunkSender | None = None
         """If set, mini frames go out in trunk frames, unless they are encrypted."""
         self.first_timeout_s = FIRST_TIMEOUT_S
+        self.min_timeout_s = MIN_TIMEOUT_S
         self._outbox = outbox
         self._pending: deque[_Pending] = deque()
         self.stamps = Stamps()
@@ -259,7 +260,7 @@ class Link:
     @property
     def timeout_s(self) -> float:
         """First retransmission timeout of a frame sent now."""
-        return self.first_timeout_s if self.rtt_s is None else max(2 * self.rtt_s, MIN_TIMEOUT_S)
+        return self.first_timeout_s if self.rtt_s is None else max(2 * self.rtt_s, self.min_timeout_s)
 
     @property
     def all_acknowledged(self) -> bool:

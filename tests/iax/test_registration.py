@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -201,6 +202,47 @@ def test_release() -> None:
     peer.wait(600)
     assert peer.endpoint.next_timer() is None
     assert not registration.registered(peer.now)
+
+
+@pytest.mark.parametrize("rtt_s", [0.001, 0.4])
+def test_no_request_is_repeated_faster_than_once_a_second(rtt_s: float) -> None:
+    """The round trip is known after the challenge; the server may be near, and still slow to decide."""
+    peer, _, _ = started()
+    peer.now += rtt_s
+    challenged(peer)
+    times = [peer.now]
+    for _ in range(200):
+        peer.wait(0.05)
+        times += [peer.now] * sum(frame.is_command(Command.REGREQ) for frame in peer.got())
+    assert len(times) >= 4
+    assert min(later - earlier for earlier, later in pairwise(times)) > 0.94  # looked at every 0.05 s
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_release_of_which_the_beginning_is_lost_is_confirmed(lost: int) -> None:
+    peer, registration, _ = started()
+    challenged(peer)
+    granted(peer)
+    peer.events()
+    peer.got()
+    registration.release(peer.now)
+    for wait_s in (0.26, 0.5)[:lost]:
+        assert [frame.subclass for frame in peer.got()] == [Command.REGREL]
+        peer.wait(wait_s)
+    assert [frame.subclass for frame in peer.got()] == [Command.REGREL]
+    peer.o_seq, peer.i_seq, peer.number = 0, 1, peer.number + 1
+    assert challenged(peer).is_command(Command.REGREL)
+    peer.send(Command.REGACK)
+    assert peer.events() == [RegistrationReleased(registration, confirmed=True)]
+
+
+def test_a_call_token_for_what_is_no_longer_wanted_is_not_used() -> None:
+    peer, registration, _ = started()
+    registration.release(peer.now)
+    assert registration.state is RegistrationState.RELEASED
+    peer.send(Command.CALLTOKEN, (Element.CALLTOKEN, b"tok"), source=STATELESS_CALL_NUMBER, i_seq=1)
+    peer.wait(30)
+    assert peer.got() == []
 
 
 def test_release_does_not_wait_for_a_dead_server() -> None:
