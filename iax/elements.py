@@ -352,4 +352,6 @@ def _decode_address_untrusted(data: bytes) -> Address:
         raise BadFrame(f"socket address of {len(data)} octets")
     port = int.from_bytes(data[2:4], "big")
     packed = data[4:8] if len(data) == 16 else data[8:24]
-    return str(ipaddress.ip_address(packed)), port
+    host = ipaddress.ip_address(packed)
+    mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
+    return str(mapped or host), port  # a server with one socket for both families sees IPv4 as ::ffff:a.b.c.d

@@ -74,6 +74,9 @@ def test_addresses_of_both_families() -> None:
             decode_untrusted(encode([(Element.APPARENT_ADDR, address)])).address(Element.APPARENT_ADDR)
             == address
         )
+    # a server with one socket for both families
+    mapped = bytes.fromhex("12 1c 0a00 11d9 00000000 00000000 00000000 0000ffff c6336401 00000000")
+    assert decode_untrusted(mapped).address(Element.APPARENT_ADDR) == ("198.51.100.1", 4569)
     # the family in the sender's byte order: both are accepted
     for family in (b"\x00\x02", b"\x02\x00"):
         octets = b"\x12\x10" + family + b"\x11\xd9\xc0\x00\x02\x07" + bytes(8)
