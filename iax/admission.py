@@ -1,13 +1,14 @@
 """Whom an endpoint lets in, and what it says to strangers without remembering them.
 
 A stranger costs no memory: POKE, refusals and demands for a call token are answered from the datagram alone,
-at most `STATELESS_REPLIES_PER_S`, and never with more octets than a token is long.
+at most `STATELESS_REPLIES_PER_S` of a kind. Our servers (and, on a server, the registered accounts) have an
+allowance of their own, so that no flood from elsewhere silences us towards them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from enum import Enum
 
 from iax import causes
@@ -18,6 +19,7 @@ from iax.encryption import Encryption
 from iax.frames import STATELESS_CALL_NUMBER, Address, Command, FrameType, FullFrame
 
 STATELESS_REPLIES_PER_S = 200
+"""To strangers, and as many to those who are known; to POKE, and as many to NEW and registrations."""
 
 
 class Drop(Enum):
@@ -75,9 +77,12 @@ class KnownServers:
 
     def allowed(self, addr: Address) -> bool:
         """Say whether calls from ADDR are taken."""
+        return self._anyone or self.named(addr)
+
+    def named(self, addr: Address) -> bool:
+        """Say whether ADDR is one of those that were given, even where calls from anyone are taken."""
         return (
-            self._anyone
-            or addr in self.accept_from
+            addr in self.accept_from
             or addr[0] in self.accept_from
             or any(_is_at(addr, peer, addresses) for peer, addresses in self._peers.items())
         )
@@ -103,16 +108,40 @@ def demanding(peers: Sequence[PeerConfig], offer: Offer) -> list[PeerConfig]:
     ]
 
 
+class _Allowance:
+    """Answers of one kind: so many in a second."""
+
+    def __init__(self) -> None:
+        self._second = -1e9
+        self._in_second = 0
+
+    def take(self, now: float) -> bool:
+        """Say whether one more may go out now, and count it."""
+        if now - self._second >= 1.0:
+            self._second = now
+            self._in_second = 0
+        if self._in_second >= STATELESS_REPLIES_PER_S:
+            return False
+        self._in_second += 1
+        return True
+
+
 class Doorkeeper:
     """Answers strangers without remembering them, and counts what is turned away."""
 
-    def __init__(self, outbox: MutableSequence[tuple[bytes, Address]], tokens: CallTokens | None) -> None:
+    def __init__(
+        self,
+        outbox: MutableSequence[tuple[bytes, Address]],
+        tokens: CallTokens | None,
+        known: Callable[[Address, float], bool],
+    ) -> None:
+        """KNOWN: says whether an address is one that answers are kept for, at a time."""
         self._outbox = outbox
         self.tokens = tokens
         self.drops: Counter[Drop] = Counter()
         self.replies = 0
-        self._second = -1e9
-        self._in_second = 0
+        self._known = known
+        self._allowances = {(poke, ours): _Allowance() for poke in (False, True) for ours in (False, True)}
 
     def address_proven(self, frame: FullFrame, elements: Elements, addr: Address, now: float) -> bool:
         """Say whether a dialogue may be opened from ADDR; if not, the call token it needs is on its way."""
@@ -131,13 +160,10 @@ class Doorkeeper:
         self, frame: FullFrame, command: Command, pairs: Iterable[Pair], addr: Address, now: float
     ) -> None:
         """Answer FRAME with COMMAND, unless there were too many such answers in this second."""
-        if now - self._second >= 1.0:
-            self._second = now
-            self._in_second = 0
-        if self._in_second >= STATELESS_REPLIES_PER_S:
+        kind = frame.is_command(Command.POKE), self._known(addr, now)
+        if not self._allowances[kind].take(now):
             self.drops[Drop.REPLY_LIMIT] += 1
             return
-        self._in_second += 1
         self.replies += 1
         reply = FullFrame(
             STATELESS_CALL_NUMBER, frame.source, frame.timestamp, 0, 1, FrameType.IAX, command, encode(pairs)

@@ -90,10 +90,11 @@ class Call(CallMachine):
         self.presentation = offer.presentation
         self.date_time = offer.date_time
         self.formats = tuple(formats)
+        capable = offer.capable | (offer.wanted or 0)
         chosen = choose(
             self.formats,
             wanted=offer.wanted,
-            capable=offer.capable | (offer.wanted or 0),
+            capable=capable,
             preferences=offer.preferences,
         )
         self.state = CallState.OFFERED
@@ -104,7 +105,7 @@ class Call(CallMachine):
             self._refuse(causes.BEARER_NOT_AVAILABLE, "Unable to negotiate codec", now)
             return
         self.format = chosen
-        self.formats = tuple(format_ for format_ in self.formats if offer.capable & format_) or (chosen,)
+        self.formats = tuple(format_ for format_ in self.formats if capable & format_)
         if check is None:
             self.tell(IncomingCall)
         elif check.lacks_encryption:

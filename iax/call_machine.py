@@ -42,7 +42,7 @@ from iax.events import (
     VoiceReceived,
 )
 from iax.formats import Format, format_of
-from iax.frames import Address, BadFrame, Command, Control, FrameType, FullFrame
+from iax.frames import MAX_CALL_NUMBER, Address, BadFrame, Command, Control, FrameType, FullFrame
 from iax.transfer import CONNECT_EVERY_S, Transfer
 
 if TYPE_CHECKING:
@@ -172,15 +172,17 @@ class CallMachine(CallMedia):
             return
         if self.state is CallState.CALLING:
             self._ended(causes.INVALID_CALL_REFERENCE, "the server does not know this call", now)
-        elif self._invalid_since is None:
+        else:
+            self.ask_whether_known(now)
+
+    def ask_whether_known(self, now: float) -> None:
+        """Something says that the peer has lost this call: it must answer PING, or the call is over."""
+        if self._invalid_since is None and not self.finished:
             self._invalid_since = now
             self.send(Command.PING, [], now)
 
     def handle_dead(self, now: float) -> None:
         """The peer does not answer any more."""
-        if self.state is CallState.AUTHENTICATING:
-            self._close(now)  # nobody was told of this call
-            return
         host, port = self.link.address
         self._ended(causes.DESTINATION_OUT_OF_ORDER, f"no answer from {host}:{port}", now)
 
@@ -223,7 +225,7 @@ class CallMachine(CallMedia):
     def change_key(self, now: float) -> None:
         """Encrypt with a new key from now on. Does nothing unless both sides know key rotation."""
         secrecy = self.link.secrecy
-        if secrecy is None or not secrecy.rotates:
+        if secrecy is None or not secrecy.rotates or self.finished:
             return
         key = new_key(self.desk.rng)
         self.send(Command.RTKEY, [(Element.CHALLENGE, key)], now)
@@ -284,10 +286,7 @@ class CallMachine(CallMedia):
     def _on_end(self, frame: FullFrame, elements: Elements, now: float) -> None:
         cause = elements.number(Element.CAUSECODE)
         text = elements.text(Element.CAUSE) or causes.cause_text(cause)
-        if self.state is CallState.AUTHENTICATING:
-            self._close(now)  # nobody was told of this call
-        else:
-            self._ended(cause, text, now)
+        self._ended(cause, text, now)
 
     def _on_ping(self, frame: FullFrame, elements: Elements, now: float) -> None:
         self.send(Command.PONG, self.receiver_report(), now, echo=frame)
@@ -332,7 +331,9 @@ class CallMachine(CallMedia):
         if self.link.trunk is not None:
             self.link.trunk.leave()
             self.link.trunk = None
-        number = elements.number(Element.CALLNO) or transfer.number
+        number = elements.number(Element.CALLNO) or 0
+        if not 1 < number <= MAX_CALL_NUMBER:
+            number = transfer.number
         self.desk.scheduler.move(self, transfer.address, number, now)
         self.restart_voice()
         self.voice_changed()
@@ -421,8 +422,10 @@ class CallMachine(CallMedia):
         self._close(now)
 
     def _ended(self, cause: int | None, text: str, now: float) -> None:
+        told = self.state is not CallState.AUTHENTICATING  # before the proof nobody knows of the call
         self._close(now)
-        self.tell(lambda call: CallEnded(call, cause, text, local=False))
+        if told:
+            self.tell(lambda call: CallEnded(call, cause, text, local=False))
 
     def _close(self, now: float) -> None:
         self.state = CallState.ENDED

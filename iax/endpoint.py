@@ -115,11 +115,11 @@ class Endpoint:
         self._media = media
         self._voice = VoiceBatches(self._outbox, media)
         tokens = CallTokens(rng) if demand_call_token else None
-        self._door = Doorkeeper(self._outbox, tokens)
-        self._drops = self._door.drops
         self._servers = KnownServers(accept_from, anyone=accept_from_anyone)
         self._accounts = accounts
         self._registrar = registrar
+        self._door = Doorkeeper(self._outbox, tokens, self._is_known)
+        self._drops = self._door.drops
         self._local_address = local_address
         self._registrations: list[Registration] = []
         self._incoming = 0
@@ -206,10 +206,6 @@ class Endpoint:
         """
         address = self.address_of(peer)
         call = Call(self._desk, self._dialogues.new_number(), address, now)
-        if playout is not None:
-            call.jitter = playout
-        else:
-            self._give_playout(call)
         call.start_outgoing(
             peer,
             number,
@@ -219,6 +215,10 @@ class Endpoint:
             formats=self._formats if formats is None else formats,
             date_time=date_time,
         )
+        if playout is not None:
+            call.jitter = playout
+        else:
+            self._give_playout(call)  # only now: a seat that it took before it raised would never be free
         if peer.trunk:
             call.link.trunk = self._desk.trunks.join(address, now)
         call.reliable_voice = peer.reliable_voice
@@ -419,12 +419,12 @@ class Endpoint:
                 known.receive(frame, elements, now)  # repeated: our answer got lost, or is on its way
                 return
             if not known.finished:
-                # The peer has restarted, or got two call tokens, or this is forged. A call asks whether the
-                # peer
-                # still knows it, a registration ends soon; if this is true, it will be repeated.
+                # The peer has restarted, or got two call tokens, or this is forged: its address and number are
+                # enough for that. A call asks whether the peer still knows it, a registration ends soon; if
+                # this is true, it will be repeated.
                 self._drops[Drop.NUMBER_IN_USE] += 1
                 if isinstance(known, Call):
-                    known.handle_invalid(now)
+                    known.ask_whether_known(now)
                 return
             known.link.stop()
             self._dialogues.free(known, now)
@@ -444,7 +444,6 @@ class Endpoint:
         if is_call:
             dialogue = call = Call(self._desk, local, addr, now, frame.source)
             self._give_playout(call)
-            self._incoming += 1
         else:
             assert self._registrar is not None
             dialogue = registrant = Registrant(
@@ -460,6 +459,7 @@ class Endpoint:
             self._dialogues.free(dialogue, now)
             return
         if is_call:
+            self._incoming += 1
             self._offered += 1
             offer = read_new(elements)
             check, trunk = self._check_of(offer, addr)
@@ -499,6 +499,10 @@ class Endpoint:
         candidates = [peer.caller() for peer in wary]
         check = CallerCheck(candidates, methods_of(candidates), offer.encryption, self._rng, offer.username)
         return check, trunk
+
+    def _is_known(self, addr: Address, now: float) -> bool:
+        """Say whether ADDR is a server's of ours, or an account's that is registered here."""
+        return self._servers.named(addr) or (self._registrar is not None and self._registrar.at(addr, now))
 
     # -- dialogues of our own
 

@@ -10,6 +10,8 @@ from iax.reliability import Link
 
 MAX_VOICE_UNACKNOWLEDGED = 48
 """Reliable voice goes on in mini frames while so many full frames wait: the network stands still."""
+TRUNK_BACK_MS = 1000
+"""A trunk's stamp that is further back is no late frame: the trunk's clock has begun anew."""
 ANCHOR_BACK_MS = 1000
 ANCHOR_AHEAD_MS = 5000
 """A mini frame's stamp within these of what is expected moves the expectation."""
@@ -152,12 +154,15 @@ class Timeline:
         """Return the place of the first of this call's frames in a trunk frame that has only the trunk's
         stamp.
 
-        The first trunk frame is laid where the call's clock stands; later ones keep their distances from
-        it. A trunk timer that was late puts two frames of a call under one stamp: the last of them is the
-        one of that time. None: a duplicate, or nothing is known of the peer's clock.
+        The first trunk frame is laid where the call's clock stands, and so is the first after the trunk's
+        clock has begun anew; others keep their distances from it. A trunk timer that was late puts two
+        frames of a call under one stamp: the last of them is the one of that time. None: a duplicate, or
+        nothing is known of the peer's clock.
         """
         if not self._ready(timestamp, now) or timestamp == self._trunk_timestamp:
             return None
+        if timestamp < self._trunk_timestamp - TRUNK_BACK_MS:
+            self._trunk_offset, self._trunk_timestamp = None, -1
         if self._trunk_offset is None:
             self._trunk_offset = self._unwrapper.expected(now) - timestamp
         at = timestamp + self._trunk_offset - sum(lengths_ms[:-1])

@@ -1,4 +1,4 @@
-"""The server's side of registration: challenge an account with MD5, remember where it is (RFC 5456 §6.1).
+"""The server's side of registration: challenge an account (MD5, RSA), remember where it is (RFC 5456 §6.1).
 
 Used by the exchange; a modem's endpoint has no registrar.
 """
@@ -45,6 +45,10 @@ class Registrar:
     def registered(self, now: float) -> dict[str, Address]:
         """Return all registered accounts."""
         return {name: contact.address for name, contact in self._contacts.items() if now < contact.expires}
+
+    def at(self, address: Address, now: float) -> bool:
+        """Say whether any account is registered from ADDRESS."""
+        return any(address == c.address and now < c.expires for c in self._contacts.values())
 
     def remember(self, name: str, address: Address, expires: float) -> None:
         """Note where an account is. The contacts never outnumber the accounts."""

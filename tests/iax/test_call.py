@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 
 import pytest
 
@@ -10,6 +11,7 @@ from iax import (
     ALAW,
     SLINEAR,
     ULAW,
+    Account,
     CallAccepted,
     CallAnswered,
     CallBusy,
@@ -20,6 +22,7 @@ from iax import (
     CallRinging,
     CallState,
     DtmfReceived,
+    Endpoint,
     FormatChanged,
     IncomingCall,
     PeerConfig,
@@ -225,6 +228,14 @@ class TestCallingOut:
         assert len(hangups) == 1
         assert hangups[0].destination == peer.number
         assert peer.events() == []
+
+    def test_given_up_before_the_call_token_came(self) -> None:
+        peer = RawPeer()
+        call, _ = peer.called()
+        call.hangup(peer.now)
+        peer.send(Command.CALLTOKEN, (Element.CALLTOKEN, b"token"), source=STATELESS_CALL_NUMBER, i_seq=1)
+        peer.wait(30)
+        assert peer.got() == []  # or the call would be placed, and ring somewhere
 
     @pytest.mark.parametrize("number", ["1" * 80, "12\r\n3", "\x00", "ü" * 60])
     def test_numbers_that_cannot_be_dialled(self, number: str) -> None:
@@ -598,15 +609,31 @@ class TestCalledIn:
             (2, 0x4A, ALAW),
             (0, 0x42, SLINEAR),
             (4, 0, ULAW),
+            (8, 4, ALAW),  # it wants what it forgot to name among what it can do
         ],
     )
-    def test_codec_choice(self, wanted: int, capable: int, expected: object) -> None:
+    def test_codec_choice(self, wanted: int, capable: int, expected: Format) -> None:
         peer = RawPeer()
         values = {Element.FORMAT: wanted, Element.CAPABILITY: capable}
         peer.send(Command.NEW, *[(e, values.get(e, v)) for e, v in self.NEW], destination=0)
         (event,) = peer.events()
         assert isinstance(event, IncomingCall)
-        assert event.call.format is expected
+        call = event.call
+        assert call.format is expected
+        call.answer(peer.now)
+        peer.got()
+        peer.send(int(expected), type_=VOICE, payload=expected.silence(160))
+        assert call.statistics().media.frames_received == 1
+
+    def test_inval_before_the_proof_is_told_to_nobody(self) -> None:
+        peer = RawPeer(Endpoint(random.Random(1), accept_from=[SERVER], accounts={"u": Account("u", "s")}))
+        peer.send(Command.NEW, *self.NEW, destination=0)
+        (challenge,) = peer.got()
+        assert challenge.is_command(Command.AUTHREQ)
+        peer.send(Command.INVAL)
+        peer.wait(60)
+        assert peer.events() == []
+        assert peer.endpoint.statistics().dialogues == 0
 
 
 @pytest.mark.parametrize("state", CallState)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iax import CallEnded, CallState, Endpoint, IncomingCall, PeerConfig
+from iax import Account, CallEnded, CallState, Endpoint, IncomingCall, PeerConfig
 from iax.admission import STATELESS_REPLIES_PER_S, Drop
 from iax.auth import CALL_TOKEN_LIFE_S, CallTokens
 from iax.call_numbers import QUARANTINE_S
@@ -22,6 +22,7 @@ from iax.frames import (
     MiniFrame,
     decode_untrusted,
 )
+from iax.registrar import Registrar
 from tests.iax.rawpeer import SERVER, RawPeer, elements
 from tests.iax.spoil import spoil
 
@@ -96,6 +97,41 @@ class TestAdmission:
         peer.now += 1
         peer.send(Command.POKE, destination=0)
         assert len(peer.got()) == 1
+
+    def test_strangers_do_not_silence_us_towards_our_server(self) -> None:
+        """Without an answer to `qualify` Asterisk takes us for unreachable."""
+        endpoint = Endpoint(random.Random(1))
+        stranger, server = RawPeer(endpoint, STRANGER), RawPeer(endpoint)
+        endpoint.register(server.config, server.now)
+        server.got()
+        for _ in range(300):
+            stranger.send(Command.POKE, destination=0)
+        assert len(stranger.got()) == STATELESS_REPLIES_PER_S
+        server.send(Command.POKE, destination=0)
+        assert server.commands() == [(FrameType.IAX, Command.PONG)]
+
+    def test_pokes_of_strangers_do_not_keep_call_tokens_from_others(self) -> None:
+        registrar = Registrar({"a": Account("a", "sa")})
+        endpoint = Endpoint(
+            random.Random(1), accept_from_anyone=True, demand_call_token=True, registrar=registrar
+        )
+        stranger, client, registered = (
+            RawPeer(endpoint, address) for address in (STRANGER, ("192.0.2.8", 4570), ("192.0.2.9", 4570))
+        )
+        registrar.remember("a", registered.address, registered.now + 60)
+        for _ in range(300):
+            stranger.send(Command.POKE, destination=0)
+        stranger.got()
+        request = [(Element.USERNAME, "b"), (Element.CALLTOKEN, b"")]
+        client.send(Command.REGREQ, *request, destination=0)
+        assert client.commands() == [(FrameType.IAX, Command.CALLTOKEN)]
+        registered.send(Command.POKE, destination=0)  # it keeps a NAT's door open so
+        assert registered.commands() == [(FrameType.IAX, Command.PONG)]
+        for _ in range(300):
+            stranger.send(Command.REGREQ, *request, destination=0)
+        assert len(stranger.got()) == STATELESS_REPLIES_PER_S - 1
+        registered.send(Command.REGREQ, *request, destination=0)
+        assert registered.commands() == [(FrameType.IAX, Command.CALLTOKEN)]
 
     @pytest.mark.parametrize(
         "command", [Command.ACK, Command.INVAL, Command.VNAK, Command.HANGUP, Command.ACCEPT]
@@ -180,6 +216,29 @@ class TestMatching:
         }[wrong]
         assert peer.dropped() == {reason.value: 1}
 
+    @pytest.mark.parametrize("state", ["calling", "accepted", "up"])
+    def test_a_new_call_with_the_number_of_one_that_we_made_is_asked_about(self, state: str) -> None:
+        """Its forger needs the server's address and the server's call number only."""
+        peer = RawPeer()
+        if state == "up":
+            call = peer.up()
+        else:
+            call, _ = peer.called()
+            answer = [(Element.FORMAT, 4)] if state == "accepted" else []
+            peer.send(Command.ACCEPT if state == "accepted" else Command.LAGRQ, *answer)
+            peer.got()
+            peer.events()
+        assert call.state.value == state
+        peer.now += 0.1
+        peer.send(Command.NEW, *NEW, destination=0, o_seq=0, i_seq=0)
+        assert peer.commands() == [(FrameType.IAX, Command.PING)]
+        assert call.state.value == state
+        peer.now += 0.01
+        peer.send(Command.PONG)
+        peer.wait(3)
+        assert call.state.value == state
+        assert peer.events() == []
+
     def test_forged_minis(self) -> None:
         peer = RawPeer()
         call = peer.up()
@@ -215,10 +274,11 @@ class TestMatching:
         heard = []
         peer.send(4, type_=FrameType.VOICE, payload=bytes([1]) * 160, timestamp=40)
         # the trunk's timer now and then skips a turn, or runs twice; it may not cost audio
-        turns = [[n] for n in range(2, 10)] + [[], [10, 11]] + [[12, 13], []] + [[n] for n in range(14, 100)]
+        turns = [[n] for n in range(2, 10)] + [[], [10, 11]] + [[12, 13], []] + [[n] for n in range(14, 200)]
         for turn, numbers in enumerate(turns):
             peer.now += 0.02
-            head = bytes.fromhex("0000 0100") + (turn * 20).to_bytes(4, "big")
+            clock = turn if turn < 150 else turn - 140  # the trunk begins anew, as it does with its peer
+            head = bytes.fromhex("0000 0100") + (clock * 20).to_bytes(4, "big")
             prefix = peer.number.to_bytes(2, "big") + bytes.fromhex("00a0")
             datagram = head + b"".join(prefix + bytes([n]) * 160 for n in numbers)
             peer.endpoint.receive(datagram, SERVER, peer.now)
@@ -226,7 +286,7 @@ class TestMatching:
             heard.append(call.receive_audio())
         octets = [payload[0] for payload, _ in heard]
         assert octets[octets.index(1) :] == list(range(1, 1 + len(octets) - octets.index(1)))
-        assert len(octets) - octets.index(1) > 90
+        assert len(octets) - octets.index(1) > 190
         assert not any(lost for _, lost in heard)
 
 

@@ -7,15 +7,21 @@ import random
 import pytest
 
 from iax import Account, Call, CallAnswered, CallEnded, CallState, Endpoint, PeerConfig, Registered
+from iax.admission import Drop
 from iax.elements import Element, encode
 from iax.exchange import Exchange
 from iax.frames import Address, Command, Control, FrameType, FullFrame, MiniFrame, encode_mini
-from tests.iax.network import Network, Phone
+from tests.iax.network import Network, Packet, Phone
 from tests.iax.rawpeer import NUMBER, SERVER, RawPeer
+
+QUALIFY_NUMBER = 7
 
 
 def test_a_thousand_forged_frames_a_second_from_a_hundred_addresses() -> None:
-    """The forgers know both call numbers, sequence numbers and our address, but not the server's."""
+    """The forgers know both call numbers, sequence numbers and our address, but not the server's.
+
+    Their POKEs, more than are answered, do not keep the server's from being answered (`qualify`).
+    """
     network = Network(record=False)
     network.add(SERVER, Exchange([Account("a", "sa")], random.Random(1)))
     phone = Phone(network, ("192.0.2.2", 4570), Endpoint(random.Random(2)))
@@ -28,10 +34,25 @@ def test_a_thousand_forged_frames_a_second_from_a_hundred_addresses() -> None:
     forgers: list[Address] = [(f"198.51.100.{n}", rng.randrange(1024, 65536)) for n in range(99)]
     forgers.append((SERVER[0], SERVER[1] + 1))
     heard: list[tuple[bytes, bool]] = []
-    count = forged = 0
+    count = forged = asked = 0
+    answers: list[Packet] = []
+
+    def note(packet: Packet) -> bool:
+        if packet.destination == SERVER and packet.datagram[2:4] == QUALIFY_NUMBER.to_bytes(2, "big"):
+            answers.append(packet)
+        return False
+
+    network.drop = note
 
     def tick() -> None:
-        nonlocal count, forged
+        nonlocal count, forged, asked
+        for n in range(6):
+            poke = FullFrame(9, 0, 1, 0, 0, FrameType.IAX, Command.POKE)
+            phone.endpoint.receive(poke.encode(), forgers[(count + n) % 100], network.now)
+        if count % 50 == 49:
+            asked += 1
+            poke = FullFrame(QUALIFY_NUMBER, 0, 1, 0, 0, FrameType.IAX, Command.POKE)
+            phone.endpoint.receive(poke.encode(), SERVER, network.now)
         for _ in range(20):  # 1,000 a second
             forged += 1
             link = call.link
@@ -72,7 +93,11 @@ def test_a_thousand_forged_frames_a_second_from_a_hundred_addresses() -> None:
     ]
     assert [event for event in phone.collect() if isinstance(event, CallEnded)] == []
     assert phone.endpoint.statistics().dialogues <= 2
-    assert sum(phone.endpoint.statistics().dropped.values()) > 0.7 * forged
+    dropped = phone.endpoint.statistics().dropped
+    assert sum(dropped.values()) > 0.7 * forged
+    assert dropped[Drop.REPLY_LIMIT.value] > 50 * 100
+    assert len(answers) == asked >= 59
+    assert {packet.datagram[10:] for packet in answers} == {bytes((FrameType.IAX, Command.PONG))}
 
 
 def in_state(state: CallState) -> tuple[RawPeer, Call]:
@@ -178,8 +203,11 @@ def test_every_frame_in_every_state(state: CallState, transferring: bool) -> Non
             assert call.state is wanted, (frame_type, subclass, body)
             ends = [event for event in peer.events() if isinstance(event, CallEnded)]
             assert len(ends) == (state not in (E, D) and wanted is E)
-            # a minute later it still stands, or has gone, and nothing has been raised
+            # a minute later, with nobody there any more, it has gone; its owner was told if he knew of it
             peer.wait(60)
+            ends += [event for event in peer.events() if isinstance(event, CallEnded)]
+            assert len(ends) == (state not in (E, D)), (frame_type, subclass, body)
+            assert call.state is E
             peer.send(Command.PING)
             assert peer.endpoint.statistics().dialogues <= 1
 

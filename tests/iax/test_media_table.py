@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from iax import JitterBuffer, kernel
+from iax import Endpoint, JitterBuffer, PeerConfig, kernel
 from iax.formats import ALAW, SLINEAR, ULAW, Format
 from iax.frames import Address
 from iax.media_table import MediaTable
@@ -119,6 +119,18 @@ def test_a_call_of_half_an_hour_with_another_clock() -> None:
         assert compiled.read() == reference.read()
     same(compiled, reference)
     assert compiled.clock_ppm == pytest.approx(-80, abs=2)
+
+
+def test_a_call_that_cannot_be_made_takes_no_seat() -> None:
+    table = MediaTable(1)
+    endpoint = Endpoint(random.Random(1), media=table)
+    peer = PeerConfig(("192.0.2.1", 4569))
+    with pytest.raises(ValueError, match="number to dial"):
+        endpoint.call(peer, "1\n", 0.0)
+    assert table.n_free == 1
+    call = endpoint.call(peer, "1", 0.0)
+    assert call.seat is not None
+    assert table.n_free == 0
 
 
 def test_seats_are_taken_and_given_back() -> None:

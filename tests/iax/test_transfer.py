@@ -206,6 +206,14 @@ class TestHostile:
         peer.endpoint.receive(self.frame(peer, Command.TXACC), RIGHT, peer.now)
         assert (FrameType.IAX, Command.TXREADY) not in peer.commands()  # TXREL ended it
 
+    @pytest.mark.parametrize("number", [0, 1, 40_000, 0xFFFF])
+    def test_a_call_number_that_there_is_not_is_not_gone_on_with(self, number: int) -> None:
+        peer, call = self.begun()
+        peer.endpoint.receive(self.frame(peer, Command.TXACC), RIGHT, peer.now)
+        peer.got()
+        peer.send(Command.TXREL, (Element.CALLNO, number))
+        assert (call.link.address, call.link.remote) == (RIGHT, 9)
+
     def test_media_alone_does_not_move(self) -> None:
         peer, call = self.begun()
         peer.endpoint.receive(self.frame(peer, Command.TXACC), RIGHT, peer.now)
