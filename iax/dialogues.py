@@ -109,8 +109,8 @@ class Dialogues:
             if dialogue.scheduled != due:
                 continue  # an older note; a newer one is in the heap
             dialogue.scheduled = None
-            if dialogue.gone:
-                continue
+            if self._by_local.get(dialogue.link.local) is not dialogue:
+                continue  # freed meanwhile; one that is only `gone` is freed here
             dialogue.handle_timer(now)
             if dialogue.gone:
                 self.free(dialogue, now)
