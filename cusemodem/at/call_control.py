@@ -39,6 +39,8 @@ BLIND_DIALLING: Final = frozenset((0, 1, 3))
 BUSY_DETECTION: Final = frozenset((3, 4))
 """X values that know a busy tone."""
 
+HANDSHAKES: Final = (CallState.HANDSHAKE, CallState.HANDOVER)
+
 
 class CallControl:
     """The machine. Commands give a Result, or None when the result comes later through `report`."""
@@ -83,13 +85,13 @@ class CallControl:
     @property
     def is_up(self) -> bool:
         """Audio flows."""
-        return self.state in (CallState.HANDSHAKE, CallState.CONNECTED)
+        return self.state in (*HANDSHAKES, CallState.CONNECTED)
 
     @property
     def awaits_call(self) -> bool:
-        """D or A is under way and a character of the host aborts it."""
-        dialling = self.state in (CallState.DIAL_PAUSE, CallState.DIALLING)
-        return dialling or (self.state is CallState.ANSWERING and self._with_tone)
+        """D or A is under way, up to its CONNECT; a character of the host gives the call up."""
+        calling = self.state in (CallState.DIAL_PAUSE, CallState.DIALLING, CallState.HANDSHAKE)
+        return calling or (self.state is CallState.ANSWERING and self._with_tone)
 
     @property
     def carrier(self) -> bool:
@@ -114,8 +116,8 @@ class CallControl:
             self._report(result)
 
     def noticed(self, result: Result) -> None:
-        """A result is about to be said; the first CONNECT of a call ends the handshake, an abort too."""
-        if self.state is CallState.HANDSHAKE and result in (Result.CONNECT, Result.OK):
+        """A result is about to be said; the first CONNECT of a call ends the handshake, an abort's OK too."""
+        if self.state in HANDSHAKES and result in (Result.CONNECT, Result.OK):
             self._carrier = result is Result.CONNECT
             self._enter(CallState.CONNECTED)
         elif self.state is CallState.CONNECTED and result is Result.CONNECT:
@@ -233,11 +235,11 @@ class CallControl:
         return Result.NO_ANSWER
 
     def _aborted(self, _command: AbortCommand) -> Result:
-        """V.250 §6.3.1: a call aborted before it is answered is cleared."""
+        """V.250 §6.3.1, §6.3.5: a call aborted before its CONNECT is cleared."""
         return self._hang_up(HangUpCommand())
 
     def _originate(self, command: OriginateCommand) -> None:
-        self._enter(CallState.HANDSHAKE, self._settings.registers[7] * SAMPLE_RATE_HZ)
+        self._enter(CallState.HANDOVER, self._settings.registers[7] * SAMPLE_RATE_HZ)
         self._class1.start_calling(silent=command.silent)
 
     # being called
@@ -289,7 +291,7 @@ class CallControl:
             self._enter(CallState.CONNECTED)
 
     def _answer_on_line(self, _command: AnswerCommand) -> None:
-        self._enter(CallState.HANDSHAKE, self._settings.registers[7] * SAMPLE_RATE_HZ)
+        self._enter(CallState.HANDOVER, self._settings.registers[7] * SAMPLE_RATE_HZ)
         self._class1.start_answering()
 
     def _answer_failed(self, _event: events.CallEnded | events.CallerGone | Expired) -> Result | None:
@@ -322,10 +324,14 @@ class CallControl:
 
 Handler = Callable[[CallControl, Any], Result | None]
 
-_LIVE: Final[Mapping[type, Handler]] = {
+_UP: Final[Mapping[type, Handler]] = {
     events.CallEnded: CallControl._ended,
     HangUpCommand: CallControl._hang_up,
     ReleaseCommand: CallControl._hang_up,
+}
+
+_LIVE: Final[Mapping[type, Handler]] = {
+    **_UP,
     OffHookCommand: CallControl._is_off_hook,
     OriginateCommand: CallControl._originate,
     AnswerCommand: CallControl._answer_on_line,
@@ -378,6 +384,12 @@ TRANSITIONS: Final[Mapping[CallState, Mapping[type, Handler]]] = {
         OffHookCommand: CallControl._is_off_hook,
     },
     CallState.HANDSHAKE: {
+        **_UP,
+        events.BusyTone: CallControl._busy_tone,
+        Expired: CallControl._handshake_expired,
+        AbortCommand: CallControl._aborted,
+    },
+    CallState.HANDOVER: {
         **_LIVE,
         events.BusyTone: CallControl._busy_tone,
         Expired: CallControl._handshake_expired,

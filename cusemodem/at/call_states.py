@@ -20,7 +20,9 @@ class CallState(Enum):
     DIALLING = auto()
     ANSWERING = auto()
     HANDSHAKE = auto()
-    "audio flows; the first CONNECT is due within S7"
+    "D or A was answered, audio flows; the first CONNECT is due within S7"
+    HANDOVER = auto()
+    "the same after D or A on a call that was up (an operator's): given up, the call stays"
     CONNECTED = auto()
 
 

@@ -15,7 +15,7 @@ from cusemodem.at import call_states, events
 from cusemodem.at.call_control import TRANSITIONS as CALL_TRANSITIONS
 from cusemodem.at.call_states import CallState
 from cusemodem.at.class1 import TRANSITIONS as CLASS1_TRANSITIONS
-from cusemodem.at.class1_states import HOST_MODES, Abort, State, Timeout
+from cusemodem.at.class1_states import HOST_MODES, Abort, HostMode, State, Timeout
 from cusemodem.at.engine import Engine
 
 Way = bytes | events.Event
@@ -56,6 +56,7 @@ CALL_ROADS: Final[Mapping[CallState, tuple[Way, ...]]] = {
     CallState.DIALLING: (b"ATD1\r",),
     CallState.ANSWERING: (events.IncomingCall(), b"ATA\r"),
     CallState.HANDSHAKE: (b"ATD1\r", events.CallAnswered()),
+    CallState.HANDOVER: (b"ATD1;\r", events.CallAnswered(), b"ATD\r"),
     CallState.CONNECTED: (b"ATD1;\r", events.CallAnswered()),
 }
 """How each state of a call is reached from on-hook."""
@@ -95,6 +96,8 @@ class Input:
 
     name: str
     give: Callable[[Engine], None]
+    is_line: bool = False
+    "a command line: where a character aborts, its A does so first"
 
 
 def _event(name: str, event: events.Event) -> Input:
@@ -102,7 +105,7 @@ def _event(name: str, event: events.Event) -> Input:
 
 
 def _host(name: str, data: bytes) -> Input:
-    return Input(name, lambda engine: engine.host_bytes(data))
+    return Input(name, lambda engine: engine.host_bytes(data), is_line=data.startswith(b"AT"))
 
 
 def _class1(name: str, event: Timeout | Abort) -> Input:
@@ -160,9 +163,19 @@ def _let_pass(engine: Engine, seconds: int) -> None:
         engine.tick(0)
 
 
+def _ring_s0(engine: Engine) -> None:
+    engine.host_bytes(b"ATS0=2\r")
+    engine.take_output()
+    _let_pass(engine, 5)
+
+
 STEPS: Final[Mapping[State | CallState, tuple[Input, ...]]] = {
-    CallState.RINGING: (Input("5 s", lambda engine: _let_pass(engine, 5)),),
-    CallState.HANDSHAKE: (_FLAGS, _host("character of the host", b"\x18")),
+    CallState.RINGING: (
+        Input("5 s", lambda engine: _let_pass(engine, 5)),
+        Input("5 s, the RING that S0 names", _ring_s0),
+    ),
+    CallState.HANDSHAKE: (_FLAGS,),
+    CallState.HANDOVER: (_FLAGS, _host("character of the host", b"\x18")),
     State.COMMAND: (
         _host("+FTS=n", b"AT+FTS=8\r"),
         _host("+FRS=n", b"AT+FRS=8\r"),
@@ -186,6 +199,9 @@ STEPS: Final[Mapping[State | CallState, tuple[Input, ...]]] = {
 
 
 # ---------------------------------------------------------------------- what happens
+
+ABORT_FIRST: Final = "abort, then "
+"""Before a command line whose A ends a wait."""
 
 
 @dataclass(frozen=True)
@@ -215,9 +231,11 @@ def _said(engine: Engine) -> str:
 def arrow(state: State | CallState, given: Input) -> Arrow:
     """What `given` does in `state`."""
     engine = engine_at(state)
+    aborts = engine.calls.awaits_call or engine.class1.host_mode is HostMode.ABORT
+    name = ABORT_FIRST + given.name if given.is_line and aborts else given.name
     given.give(engine)
     said = " ".join(_said(engine).replace(",", " ").split())
-    return Arrow(given.name, said, engine.class1.state if isinstance(state, State) else engine.calls.state)
+    return Arrow(name, said, engine.class1.state if isinstance(state, State) else engine.calls.state)
 
 
 def row(state: State | CallState) -> list[Arrow]:
@@ -236,7 +254,8 @@ _HEAD: Final = """# The state machines of the AT engine
 Drawn by `python -m cusemodem.at.state_diagrams` from the program itself; a test compares this page with what
 that prints. The tables are `TRANSITIONS` in [call_control.py](../cusemodem/at/call_control.py) and
 [class1.py](../cusemodem/at/class1.py); the words behind a slash are what the host hears. What is not in a row
-is ignored there by decision, and counted if it is an event of the call.
+is ignored there by decision, and counted if it is an event of the call. "abort, then" stands where the A of a
+command line ends the wait before the command is obeyed.
 """
 
 

@@ -108,12 +108,32 @@ def test_a_character_aborts_dialling_and_hangs_up(line: FakeLine) -> None:
     assert not line.engine.off_hook
 
 
-def test_a_character_after_the_answer_stays_on_the_line(line: FakeLine) -> None:
-    line.host(b"ATD5\r")
-    line.far(e.CallAnswered())
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_character_after_the_answer_and_before_connect_hangs_up(line: FakeLine, answers: bool) -> None:
+    """V.250 §6.3.1, §6.3.5: an aborted D or A clears the call, answered or not."""
+    if answers:
+        line.far(e.IncomingCall())
+        line.host(b"ATA\r")
+    else:
+        line.host(b"ATD5\r")
+        line.far(e.CallAnswered())
+    line.run(0.5)
     line.take_log()
     assert line.host(b"\x18") == OK
-    assert line.take_log() == [a.SendSilence(), a.ReceiveOff()]
+    assert line.take_log()[-1] == a.HangUp()
+    assert not line.engine.off_hook
+    assert line.run(100) == b""
+
+
+@pytest.mark.parametrize("command", [b"ATD\r", b"ATA\r"])
+def test_a_character_on_an_operator_s_call_leaves_it(line: FakeLine, command: bytes) -> None:
+    """D or A on a call that was up already: what the command began ends, the call does not."""
+    line.host(b"ATD5;\r")
+    line.far(e.CallAnswered())
+    line.host(command)
+    line.take_log()
+    assert line.host(b"\x18") == OK
+    assert a.HangUp() not in line.take_log()
     assert line.engine.off_hook
     assert line.run(100) == b""  # S7 no longer runs
     assert line.host(b"ATO\r") == NO_CARRIER
