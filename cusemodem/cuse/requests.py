@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from cusemodem.cuse import messages
 from cusemodem.cuse.control import Caller
-from cusemodem.cuse.ioctls import IOCTLS
+from cusemodem.cuse.ioctls import IOCTLS, IoctlCall
 from cusemodem.cuse.messages import (
     INTERRUPT_BIT,
     RESEND_BIT,
@@ -59,6 +59,8 @@ class Channel:
         self._name = name
         self._record = record
         self._saved: tuple[object, ...] = ()
+        # Lines that changed when the modem of a predecessor gave way to this one.
+        self._power_cycled_lines = 0
         # Requests that the terminal has not answered yet, by their unique.
         self._calls: dict[int, Open | Read | Write | Ioctl] = {}
         self._answered: list[int] = []
@@ -199,7 +201,7 @@ class Channel:
         self._go_on(now)
 
     def _go_on(self, now: float) -> None:
-        self.terminal.power_cycled(now)
+        self._power_cycled_lines = self.terminal.power_cycled(now)
         self._collect()
         self._replies += [messages.poll_wakeup(key) for key in self.terminal.all_wake_keys()]
 
@@ -246,12 +248,24 @@ class Channel:
                 messages.ioctl_retry(request.unique, request.argument, call.in_size, call.out_size)
             )
             return
+        if self._is_over(request, call):
+            self._replies.append(messages.ioctl_reply(request.unique, 0))
+            return
         if self._begin(request.unique, request):
             data = request.data[: call.in_size]
             # A value is an int, whatever a 64-bit register held above it.
             argument = request.argument & 0xFFFFFFFF
             caller = Caller(request.uid, request.pid)
             self.terminal.ioctl(request.unique, request.handle, call, argument, data, now=now, caller=caller)
+
+    def _is_over(self, request: Ioctl, call: IoctlCall) -> bool:
+        """Whether a predecessor's TIOCMIWAIT waited for a line that changed since, before it came again."""
+        return bool(
+            call.name == "TIOCMIWAIT"
+            and request.unique & RESEND_BIT
+            and request.argument & self._power_cycled_lines
+            and not self.terminal.is_hung_up(request.handle)
+        )
 
     def _collect(self) -> None:
         for unique, outcome in self.terminal.outcomes():

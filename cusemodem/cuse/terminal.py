@@ -8,9 +8,9 @@ steady clock in seconds.
 States of the port as the host sees it:
 
 * *closed*: no open file. Input from the modem is not heard.
-* *open*: the first open raised DTR and RTS (unless the speed is B0).
-* *closing*: the last file was closed with HUPCL, but the modem has not yet taken what was written: DTR drops
-  when it has, or after ``CLOSING_WAIT_S``.
+* *open*: each open raises DTR and RTS (unless the speed is B0), one that waits for a carrier too.
+* *closing*: the last file but for opens that wait was closed with HUPCL, but the modem has not yet taken
+  what was written: DTR drops when it has, or after ``CLOSING_WAIT_S``.
 * *hung up* is a state of an open file, not of the port: its calls fail, while files opened later work.
 
 Settings live as long as the port, not as an open file.
@@ -104,10 +104,8 @@ class Terminal:
         self._next_file += 1
         self._files[file.number] = file
         self._files_version += 1
-        first = self.port.open_count == 0
         self.port.file_opened()
-        if first and self.settings.ospeed:
-            self.port.drive_host_lines(TIOCM_DTR | TIOCM_RTS, 0)
+        self.raise_host_lines()
         if flags & os.O_NONBLOCK or self.settings.local or self.port.carrier:
             self._finish(token, Outcome(value=file.number))
         else:
@@ -121,7 +119,7 @@ class Terminal:
         if file is None or file.hung_up:
             return
         self.port.files_closed()
-        if self.port.open_count == 0:
+        if self.port.open_count == len(self._waiting_opens()):
             self._last_close(now)
 
     def read(self, token: int, number: int, size: int, nonblocking: bool, now: float) -> None:
@@ -322,10 +320,14 @@ class Terminal:
             # The last close may have been waiting for the modem to take its bytes.
             self._finish_closing()
 
-    def power_cycled(self, now: float) -> None:
-        """The modem is a new one, idle: a carrier of the old one is lost."""
+    def power_cycled(self, now: float) -> int:
+        """The modem is a new one, idle: a carrier of the old one is lost. Returns the lines (TIOCM bits) that
+        changed, as TIOCMIWAIT sees it.
+        """
+        before = dict(self.port.lines.changes)
         self.port.set_lines(dcd=False, ri=False, cts=True, dsr=True)
         self.service(now)
+        return sum(line for line, count in self.port.lines.changes.items() if count != before[line])
 
     def all_wake_keys(self) -> list[int]:
         """Of every open file that was ever polled."""
@@ -340,8 +342,13 @@ class Terminal:
         if not settings.iflag & IXON:
             self.port.output_paused = False
         if had_speed and not settings.ospeed:
-            self.port.drive_host_lines(0, TIOCM_DTR | TIOCM_RTS)
+            self._drop_host_lines()
         elif settings.ospeed and not had_speed:
+            self.raise_host_lines()
+
+    def raise_host_lines(self) -> None:
+        """DTR and RTS on, as an open does, unless the speed is B0."""
+        if self.settings.ospeed:
             self.port.drive_host_lines(TIOCM_DTR | TIOCM_RTS, 0)
 
     def flush_input(self) -> None:
@@ -370,8 +377,11 @@ class Terminal:
                         self.port.put_output(echo)
 
     def hang_up_files(self) -> None:
-        """From now on the open files are dead: a lost carrier, or TIOCVHANGUP."""
-        live = [file for file in self._files.values() if not file.hung_up]
+        """From now on the open files are dead: a lost carrier, or TIOCVHANGUP. An open that waits for a
+        carrier goes on waiting, as serial drivers begin it anew.
+        """
+        waiting = self._waiting_opens()
+        live = [file for file in self._files.values() if not file.hung_up and file.number not in waiting]
         if not live:
             return
         self.port.counts["hang_ups"] += 1
@@ -383,9 +393,13 @@ class Terminal:
         self.session.hang_up()
         self._reset_session()
         if self.settings.hangs_up_on_close:
-            self.port.drive_host_lines(0, TIOCM_DTR | TIOCM_RTS)
+            self._hang_up_line()
 
     # Inside
+
+    def _waiting_opens(self) -> set[int]:
+        """The numbers of files whose open waits for a carrier."""
+        return {wait.file.number for wait in self._others if isinstance(wait, CarrierWait)}
 
     def _file(self, token: int, number: int) -> OpenFile | None:
         file = self._files.get(number)
@@ -437,8 +451,6 @@ class Terminal:
             if outcome is None:
                 waiting.append(wait)
                 continue
-            if isinstance(wait, CarrierWait) and outcome.error:
-                self.release(wait.file.number, now)
             self._finish(wait.token, outcome)
         self._others = waiting + self._others
 
@@ -473,6 +485,15 @@ class Terminal:
 
     def _finish_closing(self) -> None:
         self._closing_until = None
+        self._hang_up_line()
+
+    def _hang_up_line(self) -> None:
+        """DTR falls; an open that waits for a carrier raises it again."""
+        self._drop_host_lines()
+        if self.port.open_count:
+            self.raise_host_lines()
+
+    def _drop_host_lines(self) -> None:
         self.port.drive_host_lines(0, TIOCM_DTR | TIOCM_RTS)
 
     def _reset_session(self) -> None:

@@ -188,8 +188,8 @@ class CarrierWait(Wait):
 
     def advance(self, terminal: Terminal, now: float) -> Outcome | None:
         """Look at DCD, and at CLOCAL, which another open file may have set meanwhile."""
-        if self.file.hung_up:
-            return Outcome(error=errno.EAGAIN)
         if terminal.port.carrier or terminal.settings.local:
+            # Whatever another open file did to DTR meanwhile.
+            terminal.raise_host_lines()
             return Outcome(value=self.file.number)
         return None

@@ -92,6 +92,28 @@ class TestDtr:
         host.open()
         assert host.port.events() == [Opened()]
 
+    def test_each_open_raises_it(self) -> None:
+        """A fax server that hung up by TIOCMBIC and opens the port once more finds a modem that listens."""
+        host = Host(raw())
+        file = host.open()
+        host.set_int(file, "TIOCMBIC", DTR_RTS)
+        host.port.events()
+        host.open(os.O_NONBLOCK)
+        assert host.port.events() == [DtrRaised()]
+        assert host.port.rts
+        host.ioctl(file, "TCSETS", data=raw().with_cflag(INITIAL.cflag & ~termios.CBAUD).pack())
+        host.port.events()
+        host.open(os.O_NONBLOCK)
+        assert host.port.events() == [], "not at B0"
+
+    def test_an_open_that_is_refused_leaves_it_alone(self) -> None:
+        host = Host(raw())
+        file = host.open()
+        host.ioctl(file, "TIOCEXCL")
+        host.set_int(file, "TIOCMBIC", DTR_RTS)
+        assert host.try_open(uid=USER) == Outcome(error=errno.EBUSY)
+        assert not host.port.dtr
+
 
 class TestModemLines:
     """What the modem shows."""
@@ -261,6 +283,62 @@ class TestOpen:
         host.set_int(other, "TIOCSSOFTCAR", 1)
         host.service()
         assert host.ended(opening) == Outcome(value=1)
+
+    def test_the_end_of_the_wait_raises_dtr(self) -> None:
+        """What another did to DTR meanwhile stays until the carrier comes."""
+        host = Host(raw(clocal=False))
+        assert host.try_open() is None
+        opening = host.last
+        other = host.open(os.O_NONBLOCK)
+        host.set_int(other, "TIOCMBIC", DTR_RTS)
+        host.advance(1)
+        host.service()
+        assert not host.port.dtr
+        host.port.set_lines(dcd=True)
+        host.service()
+        assert host.ended(opening) == Outcome(value=1)
+        assert (host.port.dtr, host.port.rts) == (True, True)
+
+    @pytest.mark.parametrize("how", ["TIOCVHANGUP", "carrier"])
+    def test_a_hang_up_does_not_end_the_wait(self, how: str) -> None:
+        """Serial drivers begin such an open anew; DTR falls, and rises for it."""
+        host = Host(raw(clocal=False))
+        assert host.try_open() is None
+        opening = host.last
+        other = host.open(os.O_NONBLOCK)
+        host.port.events()
+        if how == "carrier":
+            host.port.hang_up()
+        else:
+            assert host.ioctl(other, "TIOCVHANGUP") == Outcome()
+        host.service()
+        assert host.write(other, b"x") == HUNG_UP
+        assert host.port.events() == [DtrDropped(), DtrRaised()]
+        assert host.port.open_count == 1
+        assert host.ended(opening) is None
+        host.close(other)
+        host.port.set_lines(dcd=True)
+        host.service()
+        assert host.ended(opening) == Outcome(value=1)
+        host.send(b"CONNECT")
+        assert host.read(1) == Outcome(data=b"CONNECT")
+
+    def test_the_last_close_hangs_up_although_an_open_waits(self) -> None:
+        """A getty that waits for a carrier holds no line that a fax program wants to hang up."""
+        host = Host(raw(clocal=False))
+        other = host.open(os.O_NONBLOCK)
+        assert host.try_open() is None
+        waiting = host.last
+        host.write(other, b"ATH")
+        host.port.events()
+        host.close(other)
+        assert host.port.events() == [], "the modem takes what was written first"
+        host.port.take_output(9)
+        host.service()
+        assert host.port.events() == [DtrDropped(), DtrRaised()]
+        assert host.ended(waiting) is None
+        assert host.interrupt(waiting) == Outcome(error=errno.EINTR)
+        assert host.port.events() == [Closed(), DtrDropped()]
 
     def test_an_interrupted_open_is_no_open(self) -> None:
         host = Host(raw(clocal=False))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from cusemodem.cuse.messages import IN_HEADER, OUT_HEADER, RESEND_BIT
-from cusemodem.cuse.modem_lines import TIOCM_DTR
+from cusemodem.cuse.modem_lines import TIOCM_CD, TIOCM_DTR, TIOCM_RI
 from cusemodem.cuse.port import Port
 from cusemodem.cuse.record import KEPT, N_SLOTS, SIZE, Record
 from cusemodem.cuse.requests import Channel
@@ -311,6 +311,33 @@ def test_a_carrier_is_lost(kernel: Kernel) -> None:
     writing = kernel.write(file, b"x")
     kernel.serve()
     assert kernel.answers[writing][0] == errno.EIO
+
+
+@pytest.mark.parametrize("clocal", [True, False])
+def test_who_waits_for_a_line_learns_of_the_carrier_s_loss(kernel: Kernel, clocal: bool) -> None:
+    """TIOCMIWAIT: also where the call comes again only after the new modem has begun."""
+    file = kernel.opened()
+    kernel.ioctl(file, "TCSETS2", raw(clocal=clocal).pack2())
+    kernel.serve()
+    kernel.port.set_lines(dcd=True)
+    kernel.channel.service(0.0)
+    kernel.send(-1)
+    carrier = kernel.ioctl(file, "TIOCMIWAIT", argument=TIOCM_CD | TIOCM_RI)
+    ring = kernel.ioctl(file, "TIOCMIWAIT", argument=TIOCM_RI)
+    kernel.serve()
+    assert carrier not in kernel.answers
+    kernel.restart()
+    kernel.serve()
+    gone = (0, struct.pack("<iIII", 0, 0, 0, 0)) if clocal else (errno.EIO, b"")
+    assert kernel.answers[carrier] == gone
+    assert (ring in kernel.answers) is not clocal
+    # A wait that begins now is for what comes.
+    fresh = kernel.ioctl(kernel.opened(), "TIOCMIWAIT", argument=TIOCM_CD)
+    kernel.serve()
+    assert fresh not in kernel.answers
+    kernel.restart()
+    kernel.serve()
+    assert fresh not in kernel.answers
 
 
 def test_more_waiting_calls_than_the_record_holds(kernel: Kernel) -> None:
