@@ -9,16 +9,17 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from cusemodem.config import ModemConfig
-from cusemodem.cuse.device import CuseDevice, open_cuse
+from cusemodem.cuse.device import CuseDevice, forget_cuse, open_cuse
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.port import Port
 from cusemodem.cuse.pty import open_pty
 from cusemodem.cuse.store import Store, StoreError
-from cusemodem.node_owner import set_owner_and_mode
+from cusemodem.node_owner import set_owner_and_mode, set_owner_and_mode_of_pty
 from cusemodem.privileges import as_root
 
 CUSE_PATH = Path("/dev/cuse")
@@ -82,10 +83,12 @@ async def _open_device(
             )
     elif adapter == "pty":
         log.info("%s is a pty, as configured; %s", config.device_path, PTY_LIMITS)
+    if store is not None and (adapter == "pty" or not config.keep):
+        await forget_cuse(config.device_name, store)
     if adapter == "pty":
+        give = partial(set_owner_and_mode_of_pty, config)
         with _claimed(config.device_path):
-            async with open_pty(str(config.device_path), port, on_activity) as pty:
-                _set_owner_and_mode(config, Path(pty.path))
+            async with open_pty(str(config.device_path), port, on_activity, give, as_root) as pty:
                 yield pty
         return
     async with AsyncExitStack() as stack:
@@ -159,14 +162,3 @@ def _link(path: Path, device: CuseDevice) -> Iterator[None]:
         if not (device.keep and device.can_be_kept):
             with suppress(OSError):
                 path.unlink()
-
-
-def _set_owner_and_mode(config: ModemConfig, node: Path) -> None:
-    """Give the node away as configured; udev may have done so already, and wins where it disagrees later."""
-    try:
-        if config.owner is not None:
-            os.chown(node, config.owner.uid, config.owner.gid)
-        if config.mode is not None:
-            node.chmod(config.mode)
-    except OSError as error:
-        log.warning("cannot set owner and mode of %s: %s", node, error.strerror)

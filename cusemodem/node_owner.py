@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -28,6 +29,28 @@ async def set_owner_and_mode(config: ModemConfig, node: Path) -> None:
     elif config.owner is not None or config.mode is not None:
         await _until_udev_is_through(node)
         _set(config, node, -1, None)
+
+
+def set_owner_and_mode_of_pty(config: ModemConfig, slave: Path) -> None:
+    """Give a new pty away: as configured, else as serial ports are, where we may."""
+    owner = config.owner
+    uid, gid = (-1, _usual_gid()) if owner is None else (owner.uid, owner.gid)
+    try:
+        # First the group: a mode for one that is not ours would let in others.
+        os.chown(slave, uid, gid)
+        slave.chmod(USUAL_MODE if config.mode is None else config.mode)
+    except OSError as error:
+        if owner is None and config.mode is not None:
+            with suppress(OSError):
+                slave.chmod(config.mode)
+                return
+        if owner is not None or config.mode is not None:
+            _log.warning(
+                "cannot set owner and mode of %s (%s), only root may: leave out `owner`, or start as root",
+                slave,
+                error.strerror,
+                extra={"line": config.name},
+            )
 
 
 def _set(config: ModemConfig, node: Path, usual_gid: int, usual_mode: int | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import selectors
+from collections.abc import Collection
 from pathlib import Path
 
 from cusemodem.cuse import systemd_store
@@ -19,12 +20,13 @@ _log = logging.getLogger("cusemodem.service")
 class PortKeeping:
     """The keeper in the supervisor, if systemd has a store for it; without one all of this does nothing."""
 
-    def __init__(self, path: Path, selector: selectors.BaseSelector) -> None:
-        """Begin, with what systemd passes. `path` is where the workers look for a keeper."""
+    def __init__(self, path: Path, selector: selectors.BaseSelector, names: Collection[str]) -> None:
+        """Begin, with what systemd passes of the devices `names`; others end. `path` is where the workers
+        look for a keeper."""
         self._keeper: Keeper | None = None
         if not systemd_store.has_store():
             return
-        passed = systemd_store.take_passed()
+        passed = systemd_store.take_passed(names)
         try:
             listener = listen(path)
             trouble = "" if listener is not None else "another process has it"
@@ -32,8 +34,9 @@ class PortKeeping:
             listener, trouble = None, str(error.strerror)
         if listener is None:
             _log.warning("the ports will not outlive this service: %s: %s", path, trouble)
-            for descriptors in passed.values():
+            for name, descriptors in passed.items():
                 descriptors.close()
+                systemd_store.drop(name)  # else the node stays, and the worker could not make it anew
             return
         put, remove = systemd_store.put, systemd_store.remove
         self._keeper = Keeper(listener, selector, on_keep=put, on_let_go=remove)

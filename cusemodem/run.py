@@ -56,7 +56,7 @@ async def _run(config: ModemConfig, background: Background) -> int:
         new_tap=archive.new_tap,
         state=state_directory(),
     )
-    store = SystemdStore() if has_store() else KeeperStore(runtime_directory() / "keeper")
+    store = SystemdStore(config.device_name) if has_store() else KeeperStore(runtime_directory() / "keeper")
     worker = Worker([config], hooks, store=store)
     notices = Notices()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

@@ -55,7 +55,8 @@ class Supervisor:
         self._reopen_logs = reopen_logs
         self._on_ready = on_ready
         self._selector = selectors.DefaultSelector()
-        self._keeping = PortKeeping(keeper_path(configuration.service.control), self._selector)
+        names = [modem.device_name for modem in configuration.served]
+        self._keeping = PortKeeping(keeper_path(configuration.service.control), self._selector, names)
         self._children = Children(serve, self._selector, self._hear, self._keeping.forget)
         self._placement = Placement(self._children)
         self._notices = Notices()

@@ -122,7 +122,8 @@ class Worker:
         """Restart a line with another configuration as soon as it is on-hook."""
         served = self.served[config.name]
         served.replacement = config
-        served.keep = config.device_path == served.config.device_path
+        is_same = config.device_path == served.config.device_path
+        served.keep = is_same and config.keep and config.adapter != "pty"
         served.retiring.set()
 
     def stop(self, *, keep: bool = False) -> None:

@@ -19,13 +19,13 @@ import trio
 from cusemodem.cuse import messages
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.messages import MAX_MESSAGE
-from cusemodem.cuse.node import is_dead, make_device, node_name, node_path
+from cusemodem.cuse.node import is_dead, make_device, node_name, node_path, until_gone
 from cusemodem.cuse.one_task import one_task
 from cusemodem.cuse.port import Port
 from cusemodem.cuse.record import Record
 from cusemodem.cuse.requests import Channel
 from cusemodem.cuse.state import BadStateError, PortState
-from cusemodem.cuse.store import Descriptors, Place, Store
+from cusemodem.cuse.store import Descriptors, Place, Store, forget
 
 # Requests served before the other tasks of the process get their turn.
 MAX_BATCH = 32
@@ -267,7 +267,11 @@ async def open_cuse(
         descriptors, state = await _take(place, path)
         if descriptors is None:
             descriptors = Descriptors(await make_device(node, path, major), Record.create())
-            await place.keep(descriptors)
+            try:
+                await place.keep(descriptors)
+            except BaseException:
+                descriptors.close()
+                raise
         try:
             record = Record(descriptors.record)
             device = CuseDevice(descriptors.channel, str(path), port, on_activity, record)
@@ -302,6 +306,16 @@ async def _take(place: Place, path: Path) -> tuple[Descriptors | None, PortState
             _log.warning(
                 "%s: cannot take over from the modem before (%s): programs have to reopen it", path, error
             )
-    kept.close()
-    await place.release()
+    await forget(place)
+    await until_gone(path)
     return None, None
+
+
+async def forget_cuse(name: str, store: Store) -> None:
+    """Have the device that a predecessor left in the store end: it shall not outlive its process any more.
+
+    Raises as :func:`open_cuse` does.
+    """
+    node = node_name(name)
+    if await store.forget(node):
+        await until_gone(node_path(node))

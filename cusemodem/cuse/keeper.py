@@ -28,6 +28,7 @@ import argparse
 import array
 import fcntl
 import json
+import logging
 import os
 import resource
 import selectors
@@ -52,6 +53,7 @@ MAX_KEPT = 4096
 
 CREDENTIALS = struct.Struct("3i")
 
+_log = logging.getLogger("cusemodem.device")
 
 Hook = Callable[[str, int, int], None]
 
@@ -85,7 +87,8 @@ class Keeper:
 
     Each key of the selector has a function of the events for its data; the loop calls it, and :meth:`expire`
     when :meth:`next_timer` has come. ``on_keep`` and ``on_let_go`` are told of each device that is new here
-    or goes, by name and descriptors.
+    or goes, by name and descriptors; an OSError of theirs is logged, and the device kept or let go all the
+    same.
     """
 
     def __init__(
@@ -151,7 +154,7 @@ class Keeper:
         try:
             message, descriptors = receive_message(client.socket)
             answer, to_send = self._answer(client, message, descriptors)
-            descriptors = []
+            descriptors = []  # the keeper's own now
             send_message(client.socket, answer, to_send)
         except (OSError, ValueError):
             # Its end; or nonsense, or it does not read: no client of ours.
@@ -181,7 +184,7 @@ class Keeper:
                 if kept is not None:
                     self._let_go(name)
                 self._kept[name] = Kept(descriptors[0], descriptors[1], client)
-                self._on_keep(name, *descriptors)
+                self._tell(self._on_keep, name, self._kept[name])
                 return {"kept": True}, []
             case "release" if client.name == name and not descriptors:
                 if kept is not None:
@@ -203,10 +206,21 @@ class Keeper:
 
     def _let_go(self, name: str) -> None:
         kept = self._kept.pop(name)
-        self._on_let_go(name, kept.channel, kept.record)
-        os.close(kept.channel)
-        os.close(kept.record)
+        try:
+            self._tell(self._on_let_go, name, kept)
+        finally:
+            os.close(kept.channel)
+            os.close(kept.record)
         self._idle_until = time.monotonic() + IDLE_S
+
+    def _tell(self, hook: Hook, name: str, kept: Kept) -> None:
+        """The descriptors are ours all the same: a device kept here alone is better than none."""
+        try:
+            hook(name, kept.channel, kept.record)
+        except OSError as error:
+            _log.warning(
+                "/dev/%s may not outlive a restart of the service: no word to systemd (%s)", name, error
+            )
 
 
 def receive_message(connection: socket.socket) -> tuple[dict[str, object], list[int]]:

@@ -19,6 +19,9 @@ from cusemodem.cuse.numbers import majors_to_try, minors_to_try
 CUSE_PATH = Path("/dev/cuse")
 DEVICE_DIRECTORY = Path("/dev")
 HANDSHAKE_TIMEOUT_S = 5.0
+# How long a device may take to vanish that its store was told to let go, and how often we look.
+GONE_TIMEOUT_S = 1.0
+GONE_INTERVAL_S = 0.01
 MAX_NAME = 64
 
 _log = logging.getLogger("cusemodem.device")
@@ -116,6 +119,13 @@ async def _shake_hands(descriptor: int, node: str, path: Path, number: tuple[int
     except OSError as error:
         raise DeviceError(f"{path}: the kernel refused the device: {error.strerror}") from error
     return not is_dead(descriptor)
+
+
+async def until_gone(path: Path) -> None:
+    """Let a device vanish whose last copies somebody else closes (systemd), for a moment."""
+    with trio.move_on_after(GONE_TIMEOUT_S):
+        while os.path.lexists(path):  # noqa: ASYNC110, ASYNC240 - nothing waits, and a device has no bell
+            await trio.sleep(GONE_INTERVAL_S)
 
 
 def _require_free(path: Path) -> None:

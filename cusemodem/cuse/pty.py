@@ -22,7 +22,7 @@ import stat
 import struct
 import termios
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import trio
@@ -52,11 +52,19 @@ class PtyDevice:
 
     kind = "pty"
 
-    def __init__(self, link: Path, port: Port, on_activity: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        link: Path,
+        port: Port,
+        on_activity: Callable[[], None],
+        on_new_slave: Callable[[Path], None] = lambda _slave: None,
+        privileged: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.path = str(link)
         self.port = port
         self.keep = False
         self._link = link
+        self._on_new_slave, self._privileged = on_new_slave, privileged
         self._on_activity = on_activity
         self._open = False
         self._had_speed = True
@@ -70,7 +78,8 @@ class PtyDevice:
         """How often what programs did was read: whether the reader lives."""
         self._slave_path = ""
         try:
-            self._make_pty()
+            with privileged():
+                self._make_pty()
         except BaseException:
             self.close()
             raise
@@ -173,6 +182,8 @@ class PtyDevice:
         self._had_speed = True
         if self._inotify is not None:
             _watch_opens(self._inotify, self._slave_path)
+        # Before anybody finds it by the link.
+        self._on_new_slave(Path(self._slave_path))
         _link(self._link, self._slave_path)
 
     def _is_hung_up(self) -> bool:
@@ -210,7 +221,8 @@ class PtyDevice:
         self._closed()
         # Closing this side is the hang-up: the host's files read 0, write EIO, poll HUP.
         os.close(self._master)
-        self._make_pty()
+        with self._privileged():
+            self._make_pty()
 
     def _settings(self) -> list[int]:
         # On the master these are the other side's.
@@ -317,14 +329,22 @@ def _link(link: Path, target: str) -> None:
 
 
 @asynccontextmanager
-async def open_pty(link_path: str, port: Port, on_activity: Callable[[], None]) -> AsyncIterator[PtyDevice]:
+async def open_pty(
+    link_path: str,
+    port: Port,
+    on_activity: Callable[[], None],
+    on_new_slave: Callable[[Path], None] = lambda _slave: None,
+    privileged: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> AsyncIterator[PtyDevice]:
     """Serve a pty with ``port`` inside the ``async with`` block; the host opens it by ``link_path``.
 
     A symbolic link already there is replaced. ``on_activity`` is called as by
-    :func:`cusemodem.cuse.device.open_cuse`. Raises :class:`DeviceError` when there can be no pty or no link.
+    :func:`cusemodem.cuse.device.open_cuse`. ``on_new_slave`` is called with the path of each pty before the
+    link leads to it, the first one's and that of each hang-up; a pty is made, and so linked, under
+    ``privileged``. Raises :class:`DeviceError` when there can be no pty or no link.
     """
     try:
-        device = PtyDevice(Path(link_path), port, on_activity)
+        device = PtyDevice(Path(link_path), port, on_activity, on_new_slave, privileged)
     except OSError as error:
         raise DeviceError(f"{link_path}: cannot make a pty: {error.strerror}") from error
     try:

@@ -79,6 +79,20 @@ class Store(Protocol):
         Raises :class:`StoreError`; :class:`DeviceError` when another process serves the device.
         """
 
+    async def forget(self, name: str) -> bool:
+        """Let go of what a predecessor left of device ``name``, which shall not outlive its process any more;
+        whether there was anything. Raises as :meth:`serve` does.
+        """
+
+
+async def forget(place: Place) -> bool:
+    """What a predecessor left there ends, and the store's copies with it; whether there was anything."""
+    if place.kept is None:
+        return False
+    place.kept.close()
+    await place.release()
+    return True
+
 
 class KeeperPlace:
     """A connection to the keeper; its end is our death, or a wish to be replaced."""
@@ -142,6 +156,14 @@ class KeeperStore:
         with closing(KeeperPlace(name, connection, kept)) as place:
             async with one_task(partial(self._guard, name, place)):
                 yield place
+
+    async def forget(self, name: str) -> bool:
+        """Have the keeper let go of a device, if there is a keeper."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
+            if probe.connect_ex(str(self._path)) not in (0, errno.EAGAIN):
+                return False
+        async with self.serve(name) as place:
+            return await forget(place)
 
     async def _guard(self, name: str, place: KeeperPlace) -> None:
         is_told = False

@@ -8,16 +8,19 @@ come back as descriptors 3, 4, … (sd_listen_fds_with_names(3)).
 from __future__ import annotations
 
 import array
+import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from cusemodem.cuse.store import Descriptors
+from cusemodem.cuse.store import Descriptors, StoreError, forget
 
 _LISTEN_FDS_START = 3
 _PREFIX = "port-"
+
+_log = logging.getLogger("cusemodem.device")
 
 
 def has_store() -> bool:
@@ -35,8 +38,20 @@ def remove(name: str, _channel: int = -1, _record: int = -1) -> None:
     _notify(f"FDSTOREREMOVE=1\nFDNAME={_PREFIX}{name}")
 
 
-def take_passed() -> dict[str, Descriptors]:
-    """What systemd passed at our start, by device; the caller's to close. Half a device is forgotten."""
+def drop(name: str) -> None:
+    """As :func:`remove`, but a systemd that does not listen is logged: it closes its copies with the unit."""
+    try:
+        remove(name)
+    except OSError as error:
+        _log.warning("/dev/%s: systemd was not told to let it go (%s)", name, error.strerror)
+
+
+def take_passed(devices: Collection[str] | None = None) -> dict[str, Descriptors]:
+    """What systemd passed at our start, by device; the caller's to close.
+
+    Half a device is let go, and so is any that is not among ``devices``: nobody would serve it, and programs
+    would wait in vain.
+    """
     channels: dict[str, int] = {}
     records: dict[str, int] = {}
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
@@ -51,21 +66,31 @@ def take_passed() -> dict[str, Descriptors]:
         os.environ.pop(variable, None)
     for name in channels.keys() ^ records.keys():
         os.close((channels if name in channels else records).pop(name))
-        remove(name)
-    return {name: Descriptors(channel, records[name]) for name, channel in channels.items()}
+        drop(name)
+    passed = {name: Descriptors(channel, records[name]) for name, channel in channels.items()}
+    for name in passed.keys() - set(passed if devices is None else devices):
+        _log.info("/dev/%s, which systemd kept, is no modem's any more", name)
+        passed.pop(name).close()
+        drop(name)
+    return passed
 
 
 class SystemdStore:
     """The store for a unit of one process, which keeps copies too: systemd gives its own to the next process
     only, and this one may close a device and open it again."""
 
-    def __init__(self) -> None:
-        self._copies = take_passed()
+    def __init__(self, name: str) -> None:
+        """For the unit whose one device is ``name``."""
+        self._copies = take_passed([name])
 
     @asynccontextmanager
     async def serve(self, name: str) -> AsyncIterator[SystemdPlace]:
         """Take what systemd passed for the device, or what this process left there."""
         yield SystemdPlace(name, self._copies)
+
+    async def forget(self, name: str) -> bool:
+        """Have systemd close what it has, and this process too."""
+        return await forget(SystemdPlace(name, self._copies))
 
 
 class SystemdPlace:
@@ -77,13 +102,18 @@ class SystemdPlace:
         self.kept = copies[name].copy() if name in copies else None
 
     async def keep(self, descriptors: Descriptors) -> None:
-        """Have systemd store copies."""
+        """Have systemd store copies. Raises :class:`StoreError`."""
+        try:
+            put(self._name, descriptors.channel, descriptors.record)
+        except OSError as error:
+            raise StoreError(
+                f"/dev/{self._name} will not outlive this process: systemd did not take it ({error.strerror})"
+            ) from error
         self._copies[self._name] = descriptors.copy()
-        put(self._name, descriptors.channel, descriptors.record)
 
     async def release(self) -> None:
         """Have it close them."""
-        remove(self._name)
+        drop(self._name)
         if self._name in self._copies:
             self._copies.pop(self._name).close()
 

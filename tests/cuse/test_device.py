@@ -13,10 +13,14 @@ import trio
 import trio.testing
 
 from cusemodem.cuse import node as node_module
-from cusemodem.cuse.device import CuseDevice, open_cuse
+from cusemodem.cuse import state as state_module
+from cusemodem.cuse.device import CuseDevice, forget_cuse, open_cuse
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.node import node_name
 from cusemodem.cuse.port import Port
+from cusemodem.cuse.record import Record
+from cusemodem.cuse.store import Descriptors, StoreError, forget
+from cusemodem.cuse.terminal import Terminal
 from tests.cuse.host import raw
 from tests.cuse.test_messages import request
 
@@ -291,3 +295,119 @@ async def test_a_program_that_is_busy_with_the_port_is_served_without_a_look_rou
                 assert await kernel.receive() == (unique, 0, struct.pack("<II", 2, 0))
         assert len(rounds) < 3 * 64 / 2
         assert kernel.port.statistics().bytes_to_modem == 3 * 64 * 2
+
+
+class OnePlace:
+    """A store with one place, and what a predecessor left there; systemd closes its copies a little later."""
+
+    def __init__(self, node: Path, kept: Descriptors | None = None) -> None:
+        self._node = node
+        self.kept = kept
+        self.released = 0
+        self.refuses = False
+
+    @asynccontextmanager
+    async def serve(self, name: str) -> AsyncIterator["OnePlace"]:
+        yield self
+
+    async def forget(self, name: str) -> bool:
+        return await forget(self)
+
+    async def keep(self, descriptors: Descriptors) -> None:
+        if self.refuses:
+            raise StoreError("the store is full")
+
+    async def release(self) -> None:
+        self.released += 1
+        trio.lowlevel.spawn_system_task(self._vanish)
+
+    async def _vanish(self) -> None:
+        await trio.sleep(0.05)
+        self._node.unlink(missing_ok=True)
+
+
+def left_by_another_version(monkeypatch: pytest.MonkeyPatch) -> tuple[socket.socket, Descriptors]:
+    """The kernel's end of a live channel, and what its predecessor left."""
+    kernel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    descriptor = Record.create()
+    record = Record(descriptor)
+    with monkeypatch.context() as patch:
+        patch.setattr(state_module, "VERSION", 99)
+        record.save(Terminal(Port()).state("ttyIAX0"))
+    record.close()
+    return kernel, Descriptors(channel.detach(), descriptor)
+
+
+async def test_a_state_of_another_version_ends_the_old_device_and_makes_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its node is there until the store has closed its copies: that is waited for."""
+    theirs, kept = left_by_another_version(monkeypatch)
+    kernel = Kernel(tmp_path)
+    monkeypatch.setattr(node_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(node_module, "_open_channel", lambda _path: kernel.descriptor)
+    monkeypatch.setattr(node_module, "_require_node", lambda _path: None)
+    kernel.node.touch()
+    store = OnePlace(kernel.node, kept)
+    kernel.ours.send(GREETING)
+    with theirs, kernel.ours:
+        async with open_cuse("ttyIAX0", kernel.port, kernel.on_activity, store=store) as device:
+            assert theirs.recv(100) == b"", "the old channel is closed"
+            assert store.released == 1
+            assert (device.resumed, device.can_be_kept) == (False, True)
+            assert (await kernel.receive())[0] == 1
+            assert await kernel.open() == 1
+    assert "a state of version 99; 1 is what we read" in caplog.text
+    assert store.released == 1, "it is left to a successor"
+
+
+async def test_a_node_that_does_not_go_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, kept = left_by_another_version(monkeypatch)
+    monkeypatch.setattr(node_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(node_module, "GONE_TIMEOUT_S", 0.1)
+    node = tmp_path / "ttyIAX0"
+    node.touch()
+    store = OnePlace(tmp_path / "another", kept)
+    with theirs, pytest.raises(DeviceError, match="ttyIAX0 exists already"):
+        async with open_cuse("ttyIAX0", Port(), lambda: None, store=store):
+            pass
+
+
+async def test_a_store_that_takes_nothing_leaves_no_device_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the node stays, and cannot be made without the store."""
+    kernel = Kernel(tmp_path)
+    monkeypatch.setattr(node_module, "DEVICE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(node_module, "_open_channel", lambda _path: kernel.descriptor)
+    monkeypatch.setattr(node_module, "_require_node", lambda _path: None)
+    store = OnePlace(kernel.node)
+    store.refuses = True
+    kernel.ours.send(GREETING)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - of this process, and nothing waits
+    with kernel.ours:
+        with pytest.raises(StoreError, match="the store is full"):
+            async with open_cuse("ttyIAX0", kernel.port, kernel.on_activity, store=store):
+                pass
+        assert (await kernel.receive())[0] == 1
+        assert kernel.ours.recv(100) == b"", "the channel is closed"
+        assert len(os.listdir("/proc/self/fd")) == before - 1  # noqa: PTH208
+
+
+async def test_a_device_that_shall_not_be_kept_any_more_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, kept = left_by_another_version(monkeypatch)
+    monkeypatch.setattr(node_module, "DEVICE_DIRECTORY", tmp_path)
+    node = tmp_path / "ttyIAX0"
+    node.touch()
+    store = OnePlace(node, kept)
+    with theirs:
+        await forget_cuse("ttyIAX0", store)
+        assert theirs.recv(100) == b""
+    assert not node.exists()
+    store.kept = None
+    node.touch()
+    with trio.fail_after(0.5):
+        await forget_cuse("ttyIAX0", store)
+    assert node.exists(), "somebody else's"

@@ -1,7 +1,9 @@
 """The keeper and the stores, with pipes in the place of a channel and a record."""
 
 import contextlib
+import logging
 import os
+import selectors
 import signal
 import socket
 import struct
@@ -11,9 +13,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from cusemodem.cuse import keeper as keeper_module
 from cusemodem.cuse import systemd_store
 from cusemodem.cuse.errors import DeviceError
-from cusemodem.cuse.keeper import receive_message, send_message
+from cusemodem.cuse.keeper import Keeper, listen, receive_message, send_message
 from cusemodem.cuse.store import Descriptors, KeeperStore, StoreError
 from cusemodem.cuse.systemd_store import SystemdStore, take_passed
 
@@ -203,6 +206,135 @@ async def test_no_place_for_it(tmp_path: Path) -> None:
             pass
 
 
+async def test_a_device_that_shall_not_be_kept_any_more(path: Path, tmp_path: Path) -> None:
+    store = KeeperStore(path)
+    assert not await store.forget("ttyIAX0")
+    assert not path.exists(), "no keeper is started to be told so"  # noqa: ASYNC240
+    reading, writing = os.pipe()
+    async with store.serve("ttyIAX0") as place:
+        mine = pair(tmp_path, "first")
+        await place.keep(Descriptors(writing, mine.record))
+        mine.close()
+        os.close(writing)
+    assert await store.forget("ttyIAX0")
+    with trio.fail_after(30):
+        await trio.lowlevel.wait_readable(reading)
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+    assert not await store.forget("ttyIAX0")
+
+
+class InProcess:
+    """A keeper in this process, with a client."""
+
+    def __init__(self, path: Path, limit_s: float = 0.0) -> None:
+        listener = listen(path)
+        assert listener is not None
+        self._listener = listener
+        self._path = path
+        self.told: list[str] = []
+        self.systemd_listens = True
+        self._selector = selectors.DefaultSelector()
+        self.keeper = Keeper(
+            listener, self._selector, limit_s, on_keep=self._on_keep, on_let_go=self._on_let_go
+        )
+
+    def _on_keep(self, name: str, channel: int, record: int) -> None:
+        os.fstat(channel), os.fstat(record)
+        self._tell(f"keep {name}")
+
+    def _on_let_go(self, name: str, channel: int, record: int) -> None:
+        os.fstat(channel), os.fstat(record)
+        self._tell(f"let go {name}")
+
+    def _tell(self, text: str) -> None:
+        self.told.append(text)
+        if not self.systemd_listens:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+    def connect(self) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        client.connect(str(self._path))
+        client.settimeout(10)
+        return client
+
+    def turn(self) -> None:
+        """Serve what waits."""
+        while ready := self._selector.select(0):
+            for key, events in ready:
+                key.data(events)
+
+    def ask(
+        self, client: socket.socket, message: dict[str, object], descriptors: list[int] | None = None
+    ) -> tuple[dict[str, object], list[int]]:
+        send_message(client, message, descriptors or [])
+        self.turn()
+        return receive_message(client)
+
+    def close(self) -> None:
+        self.turn()
+        self.keeper.close_descriptors()
+        self._selector.close()
+        self._listener.close()
+
+
+def open_descriptors() -> dict[str, str]:
+    """Of this process: what each number is."""
+    found = {}
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[link.name] = str(link.readlink())
+    return {number: what for number, what in found.items() if not what.endswith(f"/{os.getpid()}/fd")}
+
+
+def test_a_systemd_that_does_not_listen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The keeper has what it says that it has, closes each descriptor once, and goes on."""
+    mine = pair(tmp_path, "first")
+    keeper = InProcess(tmp_path / "keeper")
+    before = open_descriptors()
+    keeper.systemd_listens = False
+    with caplog.at_level(logging.WARNING), keeper.connect() as client:
+        assert keeper.ask(client, {"serve": "ttyIAX0"}) == ({"kept": False}, [])
+        answer = keeper.ask(client, {"keep": "ttyIAX0"}, [mine.channel, mine.record])
+        assert answer == ({"kept": True}, [])
+    assert "/dev/ttyIAX0 may not outlive a restart of the service: no word to systemd" in caplog.text
+    keeper.turn()
+    # A number that was closed, and is kept in mind all the same, is another file's by now.
+    others = [os.open("/dev/null", os.O_RDONLY) for _ in range(8)]
+    with keeper.connect() as client:
+        answer, kept = keeper.ask(client, {"serve": "ttyIAX0"})
+        assert answer == {"kept": True}
+        assert texts(Descriptors(*kept)) == ["first channel", "first record"]
+        Descriptors(*kept).close()
+    keeper.turn()
+    keeper.keeper.expire()
+    assert keeper.told == ["keep ttyIAX0", "let go ttyIAX0"]
+    assert keeper.keeper.next_timer() is None
+    for other in others:
+        os.close(other)
+    assert open_descriptors() == before
+    keeper.close()
+    mine.close()
+
+
+def test_a_full_keeper_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_module, "MAX_KEPT", 1)
+    mine = pair(tmp_path, "first")
+    keeper = InProcess(tmp_path / "keeper")
+    with keeper.connect() as first, keeper.connect() as second:
+        keeper.ask(first, {"serve": "ttyIAX0"})
+        keeper.ask(first, {"keep": "ttyIAX0"}, [mine.channel, mine.record])
+        keeper.ask(second, {"serve": "ttyIAX1"})
+        before = open_descriptors()
+        with pytest.raises(OSError, match="closed"):
+            keeper.ask(second, {"keep": "ttyIAX1"}, [mine.channel, mine.record])
+        assert len(open_descriptors()) == len(before) - 1, "its connection, and no descriptor more"
+        assert keeper.told == ["keep ttyIAX0"]
+        assert keeper.ask(first, {"release": "ttyIAX0"}) == ({"kept": False}, [])
+    keeper.close()
+    mine.close()
+
+
 class Systemd:
     """The other end of NOTIFY_SOCKET."""
 
@@ -220,7 +352,7 @@ class Systemd:
 
 async def test_systemd_stores_both_in_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     systemd = Systemd(tmp_path, monkeypatch)
-    store = SystemdStore()
+    store = SystemdStore("ttyIAX0")
     mine = pair(tmp_path, "first")
     with systemd.socket:
         async with store.serve("ttyIAX0") as place:
@@ -267,6 +399,55 @@ def test_what_systemd_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     os.fstat(base + 3)
     for number in (0, 1, 3):
         os.close(base + number)
+
+
+def pass_descriptors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names: list[str]) -> None:
+    """As systemd does: a channel and a record for each name."""
+    base = 700
+    monkeypatch.setattr(systemd_store, "_LISTEN_FDS_START", base)
+    null = os.open("/dev/null", os.O_RDWR)
+    file = os.open(tmp_path / "record", os.O_RDWR | os.O_CREAT)
+    for k in range(len(names)):
+        os.dup2(null, base + 2 * k)
+        os.dup2(file, base + 2 * k + 1)
+    os.close(null)
+    os.close(file)
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", str(2 * len(names)))
+    monkeypatch.setenv("LISTEN_FDNAMES", ":".join(f"port-{name}:port-{name}" for name in names))
+
+
+async def test_a_device_of_another_name_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`device` was changed while the unit was restarted: nobody would serve the old node."""
+    before = open_descriptors()
+    systemd = Systemd(tmp_path, monkeypatch)
+    with systemd.socket:
+        pass_descriptors(monkeypatch, tmp_path, ["ttyIAX0", "ttyOLD"])
+        store = SystemdStore("ttyIAX0")
+        assert systemd.receive() == ("FDSTOREREMOVE=1\nFDNAME=port-ttyOLD", [])
+        for number in (702, 703):
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(number)
+        # And it may be that the device shall not be kept any more.
+        assert await store.forget("ttyIAX0")
+        assert systemd.receive() == ("FDSTOREREMOVE=1\nFDNAME=port-ttyIAX0", [])
+        assert not await store.forget("ttyIAX0")
+    assert open_descriptors() == before
+
+
+async def test_a_systemd_that_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    mine = pair(tmp_path, "first")
+    before = open_descriptors()
+    async with SystemdStore("ttyIAX0").serve("ttyIAX0") as place:
+        with pytest.raises(StoreError, match="ttyIAX0 will not outlive this process: systemd did not take"):
+            await place.keep(mine)
+        assert open_descriptors() == before
+        await place.release()
+    assert "/dev/ttyIAX0: systemd was not told to let it go (No such file or directory)" in caplog.text
+    mine.close()
 
 
 def test_without_systemd_nothing_is_passed(monkeypatch: pytest.MonkeyPatch) -> None:

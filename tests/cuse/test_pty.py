@@ -5,8 +5,8 @@ import os
 import select
 import termios
 import tty
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -165,6 +165,36 @@ async def test_a_lost_carrier_hangs_up_unless_clocal(tmp_path: Path) -> None:
         os.write(host, b"AT\r")
         assert await read(host) == b"\r\nOK\r\n"
         os.close(host)
+
+
+async def test_a_hang_up_keeps_owner_and_mode(tmp_path: Path) -> None:
+    """The pty behind the link is another one then; nobody sees it before it is given away."""
+    link = tmp_path / "m"
+    modem = Modem()
+    given: list[tuple[bool, bool]] = []
+    root: list[bool] = []
+
+    @contextmanager
+    def privileged() -> Iterator[None]:
+        root.append(True)
+        yield
+        root.pop()
+
+    def give(slave: Path) -> None:
+        given.append((bool(root), link.is_symlink() and link.readlink() == slave))
+        slave.chmod(0o624)
+
+    async with open_pty(str(link), modem.port, modem.on_activity, give, privileged) as device:
+        host = open_raw(link, clocal=False)
+        await until(lambda: modem.port.open_count == 1)
+        first = link.readlink()
+        modem.port.set_lines(dcd=True)
+        modem.port.set_lines(dcd=False)
+        device.flush()
+        assert link.readlink() != first
+        assert link.stat().st_mode & 0o777 == 0o624
+        os.close(host)
+    assert given == [(True, False)] * 2
 
 
 async def test_a_modem_that_is_behind_blocks_the_writer_and_loses_nothing(tmp_path: Path) -> None:

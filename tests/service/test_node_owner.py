@@ -12,7 +12,7 @@ import trio.testing
 from cusemodem import node_owner
 from cusemodem.config import ModemConfig
 from cusemodem.config_keys import Owner
-from cusemodem.node_owner import set_owner_and_mode
+from cusemodem.node_owner import set_owner_and_mode, set_owner_and_mode_of_pty
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 NOBODY = Owner("nobody", "nogroup", 65534, 65534)
@@ -89,3 +89,29 @@ async def test_without_the_right_to_it_the_remedy_is_told(
         await set_owner_and_mode(config(owner=NOBODY), node)
     assert "only root may: have udev do it" in caplog.text
     assert 'OWNER="nobody", GROUP="nogroup", MODE="0660"' in caplog.text
+
+
+@as_root
+def test_a_pty_is_as_serial_ports_are_too(node: Path) -> None:
+    set_owner_and_mode_of_pty(config(), node)
+    assert of(node) == (0, grp.getgrnam("dialout").gr_gid, 0o660)
+    set_owner_and_mode_of_pty(config(owner=NOBODY, mode=0o640), node)
+    assert of(node) == (65534, 65534, 0o640)
+
+
+def test_a_pty_of_who_may_give_nothing_away(
+    node: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(node_owner.os, "chown", refuse)
+    with caplog.at_level(logging.WARNING):
+        set_owner_and_mode_of_pty(config(), node)
+        assert of(node)[2] == 0o600, "the mode of a group that could not be set is nobody's"
+        set_owner_and_mode_of_pty(config(mode=0o606), node)
+        assert of(node)[2] == 0o606
+        assert caplog.text == ""
+        set_owner_and_mode_of_pty(config(owner=NOBODY), node)
+    assert "cannot set owner and mode" in caplog.text
+    assert "leave out `owner`, or start as root" in caplog.text
