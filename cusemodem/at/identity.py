@@ -31,9 +31,9 @@ CUSEMODEM: Final = Identity(
 IAXMODEM: Final = Identity(
     manufacturer="www.soft-switch.org",
     model="spandsp",
-    revision="0.0.6",
+    revision="0.0.5",
     serial_number="42",
     object_identifier="42",
     description="IAXmodem compatible",
 )
-"""What IAXmodem answers, for programs configured by the modem's name."""
+"""What Debian's package of IAXmodem 1.2.0 answers, for programs configured by the modem's name."""

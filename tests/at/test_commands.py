@@ -11,6 +11,7 @@ from cusemodem.at import IAXMODEM, Engine, actions, events
 from cusemodem.at.commands import COMMANDS
 from cusemodem.at.identity import VERSION
 from cusemodem.at.parameters import PARAMETERS, TOLERATED_BASIC
+from tests.at import compare_iaxmodem
 
 OK, ERROR = "\r\nOK\r\n", "\r\nERROR\r\n"
 
@@ -150,6 +151,9 @@ def test_iaxmodem_s_identity() -> None:
     engine.take_output()
     assert ask(engine, "I3") == info("www.soft-switch.org") + OK
     assert ask(engine, "+GMM?") == info("spandsp") + OK
+    beside = compare_iaxmodem.rows_of_the_page()
+    for question in ("+FMI?", "+FMM?", "+FMR?", "+GMI?", "I3"):  # as its package answered
+        assert ask(engine, question).strip().split("\r\n\r\n") == beside["AT" + question][1].split(" + ")
 
 
 def test_values_are_kept(engine: Engine) -> None:
