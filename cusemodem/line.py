@@ -354,9 +354,9 @@ class Line:
         self._perform(now)
         if call is not None:
             self._feed_transmitter(now)
-            if self._host.gone(in_call=self.report is None or self._up):
-                self.engine.host_gone()
-                self._perform(now)
+        if self._host.gone(in_call=self.engine.in_call):
+            self.engine.host_gone()
+            self._perform(now)
         if self._ended is not None:
             self._play_out(self._ended, now)
         if self.tap is not None:

@@ -88,6 +88,11 @@ class CallControl:
         return self.state in (*HANDSHAKES, CallState.CONNECTED)
 
     @property
+    def in_call(self) -> bool:
+        """The host made or took this call; it does not merely ring, nor is the line only busied out."""
+        return self.off_hook and self.state is not CallState.OFF_HOOK
+
+    @property
     def awaits_call(self) -> bool:
         """D or A is under way, up to its CONNECT; a character of the host gives the call up."""
         calling = self.state in (CallState.DIAL_PAUSE, CallState.DIALLING, CallState.HANDSHAKE)

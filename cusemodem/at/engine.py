@@ -240,6 +240,11 @@ class Engine:
         return self.calls.off_hook
 
     @property
+    def in_call(self) -> bool:
+        """A call that the host made or took is under way, from dialling on."""
+        return self.calls.in_call
+
+    @property
     def accepts_calls(self) -> bool:
         """An incoming call may ring: on-hook, and 5 s after the last hang-up."""
         return self.calls.accepts_calls

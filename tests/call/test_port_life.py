@@ -62,6 +62,34 @@ def test_a_program_that_closes_the_port_while_it_rings_refuses_nothing(world: Wo
     assert b.line.statistics().calls_refused == 0
 
 
+@pytest.mark.parametrize("dialling", ["ATDT{}", "ATX3S6=3DT{}", "ATDT{};", "ATDT{},,1"])
+def test_a_program_that_is_killed_while_it_dials_leaves_no_call(world: World, dialling: str) -> None:
+    """Without HUPCL, or with &D0: the far end does not go on ringing for a minute, nor is it rung at all."""
+    a, b = world.stations
+    world.type(a, dialling.format(b.number))
+    world.run(0.5)
+    was_ringing = b.line.call is not None
+    assert was_ringing is ("X3" not in dialling)
+    world.close(a)
+    assert world.run(1.5, lambda: a.line.call is None and not a.line.engine.off_hook)
+    world.run(6.0)
+    assert b.line.call is None
+    assert (b"RING" in b.heard) is was_ringing
+    report = a.line.last_report
+    assert (report.ended_by if report else None) == ("the host program" if was_ringing else None)
+
+
+def test_a_program_that_hands_the_port_over_while_it_dials_keeps_its_call(world: World) -> None:
+    a, b = world.stations
+    ring(world, a, b)
+    world.close(a)
+    world.run(0.5)
+    world.open(a)
+    world.run(3.0)
+    assert a.line.call is not None
+    assert b.line.call is not None
+
+
 def test_busy_while_no_program_has_the_port_open(world: World) -> None:
     a, b = world.stations
     b.line.options = replace(b.line.options, busy_when_closed=True)
