@@ -153,7 +153,7 @@ def test_iaxmodem_s_identity() -> None:
     assert ask(engine, "+GMM?") == info("spandsp") + OK
     beside = compare_iaxmodem.rows_of_the_page()
     for question in ("+FMI?", "+FMM?", "+FMR?", "+GMI?", "I3"):  # as its package answered
-        assert ask(engine, question).strip().split("\r\n\r\n") == beside["AT" + question][1].split(" + ")
+        assert ask(engine, question).strip().split("\r\n\r\n") == beside[question][1].split(" + ")
 
 
 def test_values_are_kept(engine: Engine) -> None:
