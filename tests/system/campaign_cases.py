@@ -129,16 +129,16 @@ def one_pass(programs: Sequence[End], run: int = 1, *, iaxmodem: bool = False) -
 
 
 def plan(programs: Sequence[End], n_runs: int, *, iaxmodem: bool = False) -> list[Case]:
-    """Calls until each of `programs` has sent and received `n_runs` times."""
+    """The whole grid once, then calls until each of `programs` has sent and received `n_runs` times."""
     counted: Counter[tuple[str, str, str]] = Counter()
     cases: list[Case] = []
     wanted = [(*end, direction) for end in programs for direction in ("send", "receive")]
     run = 0
-    while any(counted[what] < n_runs for what in wanted):
+    while run == 0 or any(counted[what] < n_runs for what in wanted):
         run += 1
         for case in one_pass(programs, run, iaxmodem=iaxmodem):
             does = [(row.program, row.fax_class, row.direction) for row in case.rows()]
-            if any(counted[what] < n_runs for what in does):
+            if run == 1 or any(counted[what] < n_runs for what in does):
                 cases.append(case)
                 counted.update(does)
     return cases
