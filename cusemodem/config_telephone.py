@@ -167,6 +167,7 @@ TELEPHONE_KEYS: dict[str, Callable[[str], Fields]] = {
     "outkey": _key_reader("private_key", _private, "our private RSA key"),
     "inkeys": _key_reader("server_key", _public, "the PBX's public RSA key"),
     "challenge_calls": _flag("challenge_calls"),
+    "demand_call_token": _flag("demand_call_token"),
     "allow_plaintext": _flag("allow_plaintext"),
     "trunk": _flag("trunk"),
     "transfer": _flag("transfer"),
@@ -184,6 +185,8 @@ def disagreements(fields: Fields, keys: set[str]) -> list[tuple[str, str]]:
         found.append(("codecs", "is given beside codec; keep one of the two"))
     if fields.get("encryption", "no") != "no" and not fields.get("secret"):
         found.append(("encryption", "needs a secret, of which its key is made; write secret too"))
+    if fields.get("encryption") == "require" and fields.get("allow_plaintext"):
+        found.append(("allow_plaintext", "gives away what encryption = require hides; delete one of the two"))
     if fields.get("challenge_calls") and not (fields.get("secret") or fields.get("server_key")):
         found.append(("challenge_calls", "has nothing to check the PBX by; write secret or inkeys too"))
     if fields.get("encryption") == "require" and fields.get("private_key") and not fields.get("secret"):

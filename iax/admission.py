@@ -1,8 +1,9 @@
 """Whom an endpoint lets in, and what it says to strangers without remembering them.
 
 A stranger costs no memory: POKE, refusals and demands for a call token are answered from the datagram alone,
-at most `STATELESS_REPLIES_PER_S` of a kind. Our servers (and, on a server, the registered accounts) have an
-allowance of their own, so that no flood from elsewhere silences us towards them.
+at most `STATELESS_REPLIES_PER_S` of a kind, with at most `MAX_ANSWER_RATIO` times the octets that came. Our
+servers (and, on a server, the registered accounts) have an allowance of their own, so that no flood from
+elsewhere silences us towards them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from iax.frames import STATELESS_CALL_NUMBER, Address, Command, FrameType, FullF
 
 STATELESS_REPLIES_PER_S = 200
 """To strangers, and as many to those who are known; to POKE, and as many to NEW and registrations."""
+MAX_ANSWER_RATIO = 1.36
+"""Octets of a demand for a call token to those of the shortest REGREQ that gets one: 23 to 17."""
 
 
 class Drop(Enum):
@@ -36,6 +39,7 @@ class Drop(Enum):
     NO_REGISTRAR = "registration request, but this is not a server"
     NO_ROOM = "too many dialogues"
     NO_CALL_TOKEN = "call token demanded"  # noqa: S105
+    NOT_WORTH_A_TOKEN = "no call token, and no VERSION or USERNAME either"  # noqa: S105
     REPLY_LIMIT = "too many answers without state"
     VIDEO = "video"
 
@@ -87,6 +91,13 @@ class KnownServers:
             or any(_is_at(addr, peer, addresses) for peer, addresses in self._peers.items())
         )
 
+    def demands_token(self, addr: Address) -> bool:
+        """Say whether calls from ADDR must bring a call token: one of the servers there wants it so."""
+        return any(
+            peer.demand_call_token and _is_at(addr, peer, addresses)
+            for peer, addresses in self._peers.items()
+        )
+
     def at(self, addr: Address, username: str) -> list[PeerConfig]:
         """Return the peers at ADDR: those with this USERNAME, or all if none has it."""
         peers = [peer for peer, addresses in self._peers.items() if _is_at(addr, peer, addresses)]
@@ -132,7 +143,7 @@ class Doorkeeper:
     def __init__(
         self,
         outbox: MutableSequence[tuple[bytes, Address]],
-        tokens: CallTokens | None,
+        tokens: CallTokens,
         known: Callable[[Address, float], bool],
     ) -> None:
         """KNOWN: says whether an address is one that answers are kept for, at a time."""
@@ -144,13 +155,21 @@ class Doorkeeper:
         self._allowances = {(poke, ours): _Allowance() for poke in (False, True) for ours in (False, True)}
 
     def address_proven(self, frame: FullFrame, elements: Elements, addr: Address, now: float) -> bool:
-        """Say whether a dialogue may be opened from ADDR; if not, the call token it needs is on its way."""
+        """Say whether the opening brings the call token it needs; if not, that is on its way to ADDR.
+
+        What lacks the element that it must have (RFC 5456 §6.1, §6.2.2) gets none: it may be as short as 14
+        octets, and whoever forges an address shall not have more of them sent there than he sends.
+        """
         tokens = self.tokens
-        if tokens is None or tokens.valid_untrusted(elements.raw(Element.CALLTOKEN), addr, now):
+        if tokens.valid_untrusted(elements.raw(Element.CALLTOKEN), addr, now):
             return True
+        is_call = frame.is_command(Command.NEW)
+        if Element.VERSION not in elements if is_call else not elements.text(Element.USERNAME):
+            self.drops[Drop.NOT_WORTH_A_TOKEN] += 1
+            return False
         self.drops[Drop.NO_CALL_TOKEN] += 1
         if Element.CALLTOKEN not in elements:
-            command = Command.REJECT if frame.subclass == Command.NEW else Command.REGREJ
+            command = Command.REJECT if is_call else Command.REGREJ
             self.reply(frame, command, [(Element.CAUSECODE, causes.FACILITY_REJECTED)], addr, now)
         else:
             self.reply(frame, Command.CALLTOKEN, [(Element.CALLTOKEN, tokens.make(addr, now))], addr, now)

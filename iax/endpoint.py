@@ -2,8 +2,9 @@
 new ones.
 
 Pure: datagrams and `now` (seconds on any monotonic clock) go in, datagrams and events come out. Nothing
-that comes from the network raises, and nothing from a stranger makes state: a NEW counts only from an
-allowed address, POKE and call-token demands are answered without memory, and every table has a bound. What
+that comes from the network raises. Nothing from an address that is not allowed makes state: NEW from there
+is dropped, POKE and demands for call tokens are answered without memory. UDP addresses can be forged, though:
+who writes an allowed one can make a line ring, unless a call token is demanded. Every table has a bound. What
 is dropped is counted by reason (`Drop`).
 """
 
@@ -81,7 +82,8 @@ class Endpoint:
     RNG: seeded in tests, `random.SystemRandom()` in earnest (call numbers and challenges must not be
     guessed). ACCEPT_FROM: hosts, or (host, port) pairs, whose calls are taken; `register` adds its server.
     MAX_INCOMING: calls beyond this are refused as busy without keeping state. NEW_PLAYOUT: makes each
-    call's jitter buffer. DEMAND_CALL_TOKEN: strangers must prove their address first. ACCOUNTS: if given,
+    call's jitter buffer. DEMAND_CALL_TOKEN: whoever calls or registers must prove
+    his address first (see also `PeerConfig.demand_call_token`). ACCOUNTS: if given,
     callers must prove one of them. REGISTRAR: if given, accounts may register here. PORT: our own UDP port,
     for call numbers that no other process of this host uses. LOCAL_ADDRESS: tells from which address
     datagrams to a server leave; if given, NATs are noticed (see `PeerConfig.keep_alive_s`). MEDIA: where the
@@ -114,11 +116,11 @@ class Endpoint:
         self._new_playout = new_playout
         self._media = media
         self._voice = VoiceBatches(self._outbox, media)
-        tokens = CallTokens(rng) if demand_call_token else None
+        self._demand_call_token = demand_call_token
         self._servers = KnownServers(accept_from, anyone=accept_from_anyone)
         self._accounts = accounts
         self._registrar = registrar
-        self._door = Doorkeeper(self._outbox, tokens, self._is_known)
+        self._door = Doorkeeper(self._outbox, CallTokens(rng), self._is_known)
         self._drops = self._door.drops
         self._local_address = local_address
         self._registrations: list[Registration] = []
@@ -410,7 +412,7 @@ class Endpoint:
         elif self._registrar is None:
             self._drops[Drop.NO_REGISTRAR] += 1
             return
-        if not self._door.address_proven(frame, elements, addr, now):
+        if self._wants_token(frame, addr) and not self._door.address_proven(frame, elements, addr, now):
             return
         opening = _opening_of(frame)
         known = self._dialogues.by_remote.get((addr, frame.source))
@@ -419,7 +421,7 @@ class Endpoint:
                 known.receive(frame, elements, now)  # repeated: our answer got lost, or is on its way
                 return
             if not known.finished:
-                # The peer has restarted, or got two call tokens, or this is forged: its address and number are
+                # The peer has restarted, or got two call tokens, or this is forged: address and number are
                 # enough for that. A call asks whether the peer still knows it, a registration ends soon; if
                 # this is true, it will be repeated.
                 self._drops[Drop.NUMBER_IN_USE] += 1
@@ -499,6 +501,10 @@ class Endpoint:
         candidates = [peer.caller() for peer in wary]
         check = CallerCheck(candidates, methods_of(candidates), offer.encryption, self._rng, offer.username)
         return check, trunk
+
+    def _wants_token(self, frame: FullFrame, addr: Address) -> bool:
+        by_peer = frame.is_command(Command.NEW) and self._servers.demands_token(addr)
+        return by_peer or self._demand_call_token
 
     def _is_known(self, addr: Address, now: float) -> bool:
         """Say whether ADDR is a server's of ours, or an account's that is registered here."""

@@ -96,11 +96,13 @@ def test_switches(tmp_path: Path) -> None:
     found = peer(
         tmp_path,
         *("trunk = yes", "challenge_calls = yes", "allow_plaintext = yes", "transfer = yes"),
+        "demand_call_token = yes",
         *("keep_alive = 15", "accept_from = 192.0.2.9, [2001:db8::9]"),
     )
     assert found.trunk
     assert found.follow_transfers
     assert found.challenge_calls
+    assert found.demand_call_token
     assert found.allow_plaintext
     assert found.keep_alive_s == 15
     assert found.accept_from == ("192.0.2.9", "2001:db8::9")
@@ -115,6 +117,7 @@ def test_switches(tmp_path: Path) -> None:
         (["codecs = gsm"], "codecs: 'gsm' is no codec we have; write some of ulaw, alaw, slinear"),
         (["secret =", "encryption = yes"], "encryption: needs a secret"),
         (["secret =", "challenge_calls = yes"], "challenge_calls: has nothing to check the PBX by; write"),
+        (["encryption = require", "allow_plaintext = yes"], "allow_plaintext: gives away what encryption ="),
         (["outkey = ours.pem"], "outkey: 'ours.pem' is not an absolute path; write one, of a PEM file"),
         (["outkey = /nowhere/x"], "outkey: /nowhere/x cannot be read (No such file or directory); write"),
         (["outkey = {empty}"], "this is no private key in PEM without a passphrase; write the path of"),

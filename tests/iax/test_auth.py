@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iax import Account, CallAnswered, CallEnded, Endpoint, PeerConfig, Registered, RegistrationRejected
+from iax import (
+    Account,
+    CallAnswered,
+    CallEnded,
+    Encryption,
+    Endpoint,
+    PeerConfig,
+    Registered,
+    RegistrationRejected,
+)
 from iax.auth import AUTH_MD5, AUTH_RSA, methods_of, rsa_matches_untrusted, rsa_result
 from iax.elements import Element, decode_untrusted
 from iax.exchange import Exchange
@@ -42,6 +51,11 @@ def test_keys_that_are_none_are_told() -> None:
             PeerConfig(SERVER, "a", private_key=key)
     with pytest.raises(ValueError, match="public key"):
         Account("a", public_key=PRIVATE_KEY)
+
+
+def test_a_secret_in_clear_does_not_go_with_encryption_that_is_required() -> None:
+    with pytest.raises(ValueError, match="one of the two"):
+        PeerConfig(SERVER, "a", "s", encryption=Encryption.REQUIRED, allow_plaintext=True)
 
 
 def test_all_are_offered_the_same() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iax import Account, CallEnded, CallState, Endpoint, IncomingCall, PeerConfig
-from iax.admission import STATELESS_REPLIES_PER_S, Drop
+from iax.admission import MAX_ANSWER_RATIO, STATELESS_REPLIES_PER_S, Drop
 from iax.auth import CALL_TOKEN_LIFE_S, CallTokens
 from iax.call_numbers import QUARANTINE_S
 from iax.elements import Element, encode
@@ -23,7 +23,7 @@ from iax.frames import (
     decode_untrusted,
 )
 from iax.registrar import Registrar
-from tests.iax.rawpeer import SERVER, RawPeer, elements
+from tests.iax.rawpeer import ACK, SERVER, RawPeer, elements
 from tests.iax.spoil import spoil
 
 STRANGER = ("203.0.113.66", 4569)
@@ -32,6 +32,12 @@ NEW = ((Element.VERSION, 2), (Element.CALLED_NUMBER, "101"), (Element.FORMAT, 4)
 
 def accepting(**options: object) -> RawPeer:
     return RawPeer(Endpoint(random.Random(1), accept_from=[SERVER[0]], **options))  # type: ignore[arg-type]
+
+
+def server() -> Endpoint:
+    """Anyone may call it or register, who returns a call token."""
+    registrar = Registrar({"a": Account("a", "sa")})
+    return Endpoint(random.Random(1), accept_from_anyone=True, demand_call_token=True, registrar=registrar)
 
 
 class TestAdmission:
@@ -101,14 +107,14 @@ class TestAdmission:
     def test_strangers_do_not_silence_us_towards_our_server(self) -> None:
         """Without an answer to `qualify` Asterisk takes us for unreachable."""
         endpoint = Endpoint(random.Random(1))
-        stranger, server = RawPeer(endpoint, STRANGER), RawPeer(endpoint)
-        endpoint.register(server.config, server.now)
-        server.got()
+        stranger, ours = RawPeer(endpoint, STRANGER), RawPeer(endpoint)
+        endpoint.register(ours.config, ours.now)
+        ours.got()
         for _ in range(300):
             stranger.send(Command.POKE, destination=0)
         assert len(stranger.got()) == STATELESS_REPLIES_PER_S
-        server.send(Command.POKE, destination=0)
-        assert server.commands() == [(FrameType.IAX, Command.PONG)]
+        ours.send(Command.POKE, destination=0)
+        assert ours.commands() == [(FrameType.IAX, Command.PONG)]
 
     def test_pokes_of_strangers_do_not_keep_call_tokens_from_others(self) -> None:
         registrar = Registrar({"a": Account("a", "sa")})
@@ -149,8 +155,10 @@ class TestCallTokens:
         token = tokens.make(SERVER, 1000.0)
         assert tokens.valid_untrusted(token, SERVER, 1000.0)
         assert tokens.valid_untrusted(token, SERVER, 1000.0 + CALL_TOKEN_LIFE_S)
-        assert not tokens.valid_untrusted(token, SERVER, 1000.1 + CALL_TOKEN_LIFE_S)
+        assert not tokens.valid_untrusted(token, SERVER, 1000.3 + CALL_TOKEN_LIFE_S)
         assert not tokens.valid_untrusted(token, SERVER, 990.0)
+        assert not tokens.valid_untrusted(token, SERVER, 1016.0)  # the same letter, of another time
+        assert not tokens.valid_untrusted(b"?" + token[1:], SERVER, 1000.0)
         assert not tokens.valid_untrusted(token, STRANGER, 1000.0)
         assert not tokens.valid_untrusted(token, (SERVER[0], 4570), 1000.0)
         assert not CallTokens(random.Random(2)).valid_untrusted(token, SERVER, 1000.0)
@@ -173,6 +181,68 @@ class TestCallTokens:
         peer.send(Command.NEW, *NEW, (Element.CALLTOKEN, b""), destination=0, o_seq=0, i_seq=0)
         assert peer.events() == []
         assert peer.endpoint.statistics().calls == 1
+
+    @pytest.mark.parametrize("command", [Command.NEW, Command.REGREQ, Command.REGREL])
+    def test_what_cannot_open_anything_gets_no_token(self, command: Command) -> None:
+        peer = RawPeer(server())
+        other = (Element.USERNAME, "a") if command is Command.NEW else (Element.VERSION, 2)
+        for pair in ((Element.CALLTOKEN, b""), other, (Element.USERNAME, "")):
+            peer.send(command, pair, (Element.CALLTOKEN, b""), destination=0)
+        assert peer.got() == []
+        assert peer.dropped() == {Drop.NOT_WORTH_A_TOKEN.value: 3}
+
+    @settings(max_examples=1000, deadline=None)
+    @given(
+        st.sampled_from([Command.NEW, Command.REGREQ, Command.REGREL, Command.POKE, *Command]),
+        st.lists(
+            st.one_of(
+                st.just((Element.VERSION, b"\0\2")),
+                st.just((Element.CALLTOKEN, b"")),
+                st.tuples(st.just(Element.USERNAME), st.binary(max_size=3)),
+                st.tuples(st.integers(0, 60), st.binary(max_size=4)),
+            ),
+            max_size=4,
+        ),
+    )
+    def test_nobody_is_sent_much_more_than_came_with_his_address(
+        self, command: Command, pairs: list[tuple[int, bytes]]
+    ) -> None:
+        endpoint = server()
+        payload = b"".join(bytes([number, len(data)]) + data for number, data in pairs)
+        forged = FullFrame(9, 0, 1, 0, 0, FrameType.IAX, command, payload).encode()
+        endpoint.receive(forged, STRANGER, 1000.0)
+        sent = sum(len(datagram) for datagram, _ in endpoint.datagrams_to_send())
+        assert sent <= MAX_ANSWER_RATIO * len(forged)
+        endpoint.handle_timer(1010.0)
+        assert endpoint.datagrams_to_send() == []
+
+    def test_the_most_that_is_sent_for_what_came(self) -> None:
+        peer = RawPeer(server())
+        request = peer.send(
+            Command.REGREQ, (Element.USERNAME, "a"), (Element.CALLTOKEN, b""), destination=0
+        ).encode()
+        ((demand, _),) = peer.endpoint.datagrams_to_send()
+        assert len(demand) / len(request) == pytest.approx(MAX_ANSWER_RATIO, abs=0.01)
+
+    def test_of_one_server_calls_must_bring_a_token(self) -> None:
+        """Its address in one blind datagram makes nothing ring."""
+        wary = RawPeer(Endpoint(random.Random(1)))
+        wary.endpoint.add_peer(PeerConfig(SERVER, "101", "s", demand_call_token=True))
+        wary.endpoint.add_peer(PeerConfig(("192.0.2.7", 4569), "102", "s"))
+        easy = RawPeer(wary.endpoint, ("192.0.2.7", 4569))
+        easy.send(Command.NEW, *NEW, (Element.CALLTOKEN, b""), destination=0)
+        assert easy.commands() == [ACK]
+        assert len(easy.events()) == 1
+        for username in ("101", "102", ""):
+            pairs = [*NEW, (Element.USERNAME, username), (Element.CALLTOKEN, b"")]
+            wary.send(Command.NEW, *pairs, destination=0, o_seq=0)
+            (demand,) = wary.got()
+            assert demand.is_command(Command.CALLTOKEN)
+        assert wary.events() == []
+        token = elements(demand).raw(Element.CALLTOKEN)
+        wary.send(Command.NEW, *NEW, (Element.CALLTOKEN, token), destination=0, o_seq=0, i_seq=0)
+        (incoming,) = wary.events()
+        assert isinstance(incoming, IncomingCall)
 
     def test_a_caller_that_knows_no_tokens_is_refused(self) -> None:
         peer = accepting(demand_call_token=True)

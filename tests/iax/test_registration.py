@@ -166,6 +166,24 @@ def test_the_secret_is_never_given_away(methods: int, words: str) -> None:
     assert all(b"secret101" not in frame.payload for frame in peer.got())
 
 
+def test_a_plain_secret_if_the_configuration_allows_it() -> None:
+    peer = RawPeer()
+    peer.config = PeerConfig(SERVER, "101", "secret101", allow_plaintext=True)
+    registration = peer.endpoint.register(peer.config, peer.now)
+    (request,) = peer.got()
+    assert b"secret101" not in request.payload  # not before it is asked for
+    peer.send(Command.REGAUTH, (Element.AUTHMETHODS, 1), (Element.USERNAME, "101"))
+    (answer,) = peer.got()
+    assert answer.is_command(Command.REGREQ)
+    assert elements(answer).values == {
+        Element.USERNAME: "101",
+        Element.REFRESH: 60,
+        Element.PASSWORD: b"secret101",
+    }
+    granted(peer)
+    assert registration.registered(peer.now)
+
+
 def test_we_are_no_oracle() -> None:
     peer, _, _ = started()
     for n in range(10):

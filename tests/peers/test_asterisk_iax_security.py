@@ -18,6 +18,7 @@ from iax import (
     PeerConfig,
     Registered,
     RegistrationRejected,
+    RegistrationReleased,
 )
 from iax.frames import Command, FrameType
 from tests.bed.asterisk import Asterisk
@@ -194,6 +195,44 @@ async def test_rsa_both_ways(asterisk: Asterisk) -> None:
         call.answer(trio.current_time())
         await trio.sleep(0.5)
         assert call.statistics().media.frames_received > 10
+        call.hangup(trio.current_time())
+        await trio.sleep(0.2)
+
+
+async def test_a_plain_secret_where_it_is_allowed(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        peer = phone.account("501", allow_plaintext=True)
+        registration = phone.endpoint.register(peer, trio.current_time())
+        await phone.wait(Registered)
+        shown = await trio.to_thread.run_sync(asterisk.cli, "iax2 show peer 501")
+        assert f"Port {phone.socket.address[1]}" in shown
+        call = phone.endpoint.call(peer, "9002", trio.current_time())
+        await phone.wait(CallAnswered)
+        call.hangup(trio.current_time())
+        await phone.wait(CallEnded)
+        registration.release(trio.current_time())
+        assert (await phone.wait(RegistrationReleased)).confirmed
+        ours = [datagram for datagram, source, _ in phone.captured if source == phone.socket.address]
+        assert sum(b"secret501" in datagram for datagram in ours) >= 3  # registration, call, release
+
+
+async def test_asterisk_brings_back_the_call_token_that_its_call_needs(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        peer = phone.account("113", demand_call_token=True)
+        phone.endpoint.register(peer, trio.current_time())
+        await phone.wait(Registered)
+        await trio.to_thread.run_sync(asterisk.originate, "113", "9003")
+        call = (await phone.wait(IncomingCall)).call
+        demands = [
+            datagram
+            for datagram, source, _ in phone.captured
+            if source == phone.socket.address and datagram[10:12] == bytes((FrameType.IAX, Command.CALLTOKEN))
+        ]
+        assert len(demands) == 1
+        call.answer(trio.current_time())
+        await trio.sleep(0.5)
+        assert call.statistics().media.frames_received > 10
+        assert phone.endpoint.statistics().calls_offered == 1
         call.hangup(trio.current_time())
         await trio.sleep(0.2)
 
