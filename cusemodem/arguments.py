@@ -42,12 +42,17 @@ def add_command(
     return parser
 
 
+def absolute_path(text: str) -> Path:
+    """A path as an option gives it, from the directory of this moment on: the service leaves it."""
+    return Path(text).absolute()
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """The option --config, before or after the command."""
     parser.add_argument(
         "--config",
         metavar="DIR",
-        type=Path,
+        type=absolute_path,
         default=argparse.SUPPRESS,  # it may stand before the command as well
         help=f"directory of the modems' files (default {DEFAULT_DIRECTORY})",
     )

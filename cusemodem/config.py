@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cusemodem.call_causes import USUAL_CAUSES
 from cusemodem.config_forms import (
+    HIDDEN,
     Entry,
     Problem,
     Section,
@@ -258,7 +259,7 @@ def _modem(
         try:
             fields |= read_entry(entry, keys)
         except ValueError as error:
-            problems.append(Problem(path, entry.line, entry.key, str(error)))
+            problems.append(entry_problem(path, entry, error))
     seen = {*lines, *(problem.key for problem in problems[n_before:])}
     if not section.title.startswith("modem "):
         seen |= {problem.key for problem in problems}
@@ -332,12 +333,23 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+class UnknownKeyError(ValueError):
+    """A key that resembles none."""
+
+
+def entry_problem(path: Path, entry: Entry, error: ValueError) -> Problem:
+    """What `read_entry` said of an entry. A word that stands alone and resembles no key is not repeated."""
+    alone = isinstance(error, UnknownKeyError) and entry.value is None
+    return Problem(path, entry.line, HIDDEN if alone else entry.key, str(error))
+
+
 def read_entry(entry: Entry, keys: dict[str, Callable[[str], Fields]]) -> Fields:
     """The fields that an entry fills. Raises ValueError with what is wrong; what to write."""
     if entry.key not in keys:
         near = OTHER_NAMES.get(entry.key) or next(iter(difflib.get_close_matches(entry.key, keys, 1)), "")
-        remedy = f"did you mean {near}?" if near else f"the keys are {', '.join(keys)}"
-        raise ValueError(f"is no key; {remedy}")
+        if near:
+            raise ValueError(f"is no key; did you mean {near}?")
+        raise UnknownKeyError(f"is no key; the keys are {', '.join(keys)}")
     if not entry.value and entry.key not in MAY_BE_EMPTY:
         example = "yes" if entry.key in FLAGS else "a value, or delete the line"
         raise ValueError(f"has no value; write {example}")

@@ -14,8 +14,13 @@ from typing import NamedTuple
 NO_WORDS = ("no", "off", "false", "0")
 
 
+HIDDEN = "***"
+"""Stands for what may be a secret on the wrong line, or a line of a file that is no configuration."""
+
+
 class Problem(NamedTuple):
-    """One thing that is wrong with a file; `line` is 0 when it is the file itself."""
+    """One thing that is wrong with a file; `line` is 0 when it is the file itself. A key that could be none
+    is not shown."""
 
     path: Path
     line: int
@@ -24,7 +29,8 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         # what the file says reaches terminals and logs: nothing unprintable may
-        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in f"{self.key}: {self.text}")
+        key = self.key if re.fullmatch(r"([a-z][a-z0-9_]{0,23})?", self.key) else HIDDEN
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in f"{key}: {self.text}")
         where = f"{self.path}:{self.line}" if self.line else str(self.path)
         return f"{where}: {text}" if self.key else f"{where}{text}"
 
@@ -96,8 +102,8 @@ def ini_sections(path: Path, text: str, problems: list[Problem]) -> list[Section
         problems.append(Problem(path, error.lineno, "", "is no section; write [modem]"))
         return []
     except configparser.ParsingError as error:
-        for number, line in error.errors:
-            said = f"{line} is neither `key = value` nor `[modem]`; write one of them"
+        for number, _line in error.errors:
+            said = "the line is neither `key = value` nor `[modem]`; write one of them"
             problems.append(Problem(path, number, "", said))
     sections: dict[str, Section] = {}
     lines = list(_ini_lines(text))

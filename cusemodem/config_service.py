@@ -21,6 +21,7 @@ from cusemodem.config import (
     ConfigError,
     Loaded,
     ModemConfig,
+    entry_problem,
     find,
     load_file,
     modem_files,
@@ -189,7 +190,7 @@ def _defaults(path: Path, section: Section, problems: list[Problem]) -> list[Ent
         try:
             read_entry(entry, INI_KEYS)
         except ValueError as error:
-            problems.append(Problem(path, entry.line, entry.key, str(error)))
+            problems.append(entry_problem(path, entry, error))
             continue
         if entry.key in NOT_FOR_DEFAULTS:
             said = "belongs to one modem; write it in the modem's own file"
@@ -205,7 +206,7 @@ def _service(path: Path, section: Section, problems: list[Problem]) -> ServiceCo
         try:
             fields |= read_entry(entry, SERVICE_KEYS)
         except ValueError as error:
-            problems.append(Problem(path, entry.line, entry.key, str(error)))
+            problems.append(entry_problem(path, entry, error))
     return ServiceConfig(**fields)
 
 

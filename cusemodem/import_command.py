@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from cusemodem.arguments import Commands, add_command
+from cusemodem.arguments import Commands, absolute_path, add_command
 from cusemodem.config import DEFAULT_DIRECTORY, MODEMS_DIRECTORY, ConfigError, Loaded, load_file, modem_files
 from cusemodem.config_import import convert
 from cusemodem.config_service import clashes
@@ -33,7 +33,7 @@ there already is overwritten.
     parser.add_argument(
         "--config",
         metavar="DIR",
-        type=Path,
+        type=absolute_path,
         default=argparse.SUPPRESS,
         help=f"where to: DIR/modems (default {DEFAULT_DIRECTORY})",
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from cusemodem.arguments import Commands, add_command, add_config
+from cusemodem.arguments import Commands, absolute_path, add_command, add_config
 from cusemodem.config_service import load_settings
 
 
@@ -30,9 +29,9 @@ Runs until SIGTERM, SIGINT or `fusermount3 -u DIR`; the modems do not need it.
   cusemodem mount /run/cusemodem &
   watch cat /run/cusemodem/lines/*/status""",
     )
-    parser.add_argument("directory", metavar="DIR", type=Path, help="an empty directory")
+    parser.add_argument("directory", metavar="DIR", type=absolute_path, help="an empty directory")
     parser.add_argument(
-        "--control", metavar="PATH", type=Path, help="the control socket (default: as configured)"
+        "--control", metavar="PATH", type=absolute_path, help="the control socket (default: as configured)"
     )
     parser.add_argument("--allow-other", action="store_true", help="let other users read it too")
     add_config(parser)

@@ -6,9 +6,8 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
 
-from cusemodem.arguments import Commands, add_command, add_config
+from cusemodem.arguments import Commands, absolute_path, add_command, add_config
 from cusemodem.config_service import load_settings
 from cusemodem.history import History, HistoryError
 
@@ -34,7 +33,9 @@ levels, clock offset, cause.
     parser.add_argument("-n", metavar="N", type=_count, default=10, help="how many (default %(default)s)")
     parser.add_argument("--since", metavar="AGE", type=_age, help="only calls younger than 90m, 24h or 7d")
     parser.add_argument("--json", action="store_true", help="each call as one JSON object a line")
-    parser.add_argument("--state", metavar="DIR", type=Path, help="where the service keeps its state")
+    parser.add_argument(
+        "--state", metavar="DIR", type=absolute_path, help="where the service keeps its state"
+    )
     add_config(parser)
 
 

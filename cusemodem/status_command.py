@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cusemodem.arguments import Commands, add_command, add_config
+from cusemodem.arguments import Commands, absolute_path, add_command, add_config
 from cusemodem.config_service import load_settings
 from cusemodem.control_client import NoServiceError, get_status, watch_status
 
@@ -35,7 +35,7 @@ is out of service.
     parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
     parser.add_argument("--watch", action="store_true", help="go on, whenever something changes")
     parser.add_argument(
-        "--control", metavar="PATH", type=Path, help="the control socket (default: as configured)"
+        "--control", metavar="PATH", type=absolute_path, help="the control socket (default: as configured)"
     )
 
 

@@ -173,7 +173,7 @@ def test_the_secret_is_masked(tmp_path: Path) -> None:
         ("cidname = a\tb", "cidname: there is a control character in the value; write plain text"),
         (f"cidname = {'x' * 256}", "cidname: the value is longer than 255 bytes; write a shorter one"),
         ("port = 1\nport = 2", "port: is given again in line 4; keep one of the two"),
-        ("= nothing", "'= nothing"),
+        ("= nothing", "the line is neither `key = value` nor `[modem]`; write one of them"),
         ("[modem2]", "the section [modem2] is unknown here; write [modem], or [modem NAME] for each"),
         ("[modem", "[modem is no section; write [modem], one"),
         ("[]", "[] is no section; write [modem], one"),
@@ -183,6 +183,30 @@ def test_each_mistake_has_its_sentence(tmp_path: Path, line: str, problem: str) 
     problems = _problems(tmp_path, _ini(line))
     assert problems[0].startswith(f"ttyIAX0:3: {problem}"), problems[0]
     assert "; " in problems[0]  # what is wrong; what to write
+
+
+@pytest.mark.parametrize("form", ["[modem]\npeername = x\n", "peername x\n"], ids=["ini", "iaxmodem"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hunter2",  # a secret that lost its key
+        "Tr0ub4dor&3",
+        "Tr0ub4dor&3=",
+        "= Tr0ub4dor&3",
+        "correct.horse battery",
+        "root:$y$j9T$abcdefgh$ijklmnop:20000:0:99999:7:::",  # /etc/shadow is no configuration
+    ],
+)
+def test_a_line_that_may_be_a_secret_is_not_repeated(tmp_path: Path, form: str, line: str) -> None:
+    said = "\n".join(_problems(tmp_path, f"{form}{line}\n"))
+    assert "; " in said
+    for word in ("hunter2", "ub4dor", "horse", "battery", "j9T", "abcdefgh"):
+        assert word not in said.lower()
+
+
+def test_a_misspelt_flag_is_repeated(tmp_path: Path) -> None:
+    said = _problems(tmp_path, "peername x\nrecrod\n")
+    assert said == ["ttyIAX0:2: recrod: is no key; did you mean record?"]
 
 
 def test_an_indented_line_is_a_line_of_its_own(tmp_path: Path) -> None:

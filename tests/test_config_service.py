@@ -309,6 +309,7 @@ def _broken(rng: random.Random) -> tuple[str, int, str]:
     elif kind == "unknown":
         key = rng.choice(["prot", "sever", "pasword", "x1", "dev ice", key + "x"])
         lines.insert(k, f"{key} = 1")
+        key = key.replace("dev ice", "***")  # what cannot be a key is not repeated
     elif kind == "twice":
         lines.append(lines[k])
     elif kind == "empty":

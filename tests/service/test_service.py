@@ -52,6 +52,27 @@ def test_daemon_mode_detaches_and_serves_every_file_without_nodaemon(service: Ru
     assert not (service.root / "ttyIAX0").exists()
 
 
+def test_a_relative_directory_is_the_same_after_detaching(service: RunningService) -> None:
+    done = subprocess.run(
+        [*CUSEMODEM, "--config", "etc"],
+        cwd=service.root,
+        env=service.environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    pid = int((service.root / "pid").read_text())
+    try:
+        service.modem(2)
+        os.kill(pid, signal.SIGHUP)  # not the modems of /etc
+        eventually(lambda: "reloaded: 1 new, 0 changed, 0 ended" in service.log())
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
+
+
 def test_dash_f_is_the_same_without_detaching(service: RunningService) -> None:
     service.start()
     assert service.process is not None
