@@ -30,7 +30,15 @@ from cusemodem import (
     status_command,
 )
 from cusemodem.arguments import USAGE_ERROR, Command, Parser, add_command, add_config
-from cusemodem.config import DEFAULT_DIRECTORY, MAIN_FILE, ConfigError, Problem, load_file, modem_files
+from cusemodem.config import (
+    DEFAULT_DIRECTORY,
+    MAIN_FILE,
+    ConfigError,
+    Problem,
+    is_there,
+    load_file,
+    modem_files,
+)
 from cusemodem.config_service import load_directory, load_named, load_settings
 
 GOOD, FAILED = 0, 1
@@ -73,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Command = options.command
     try:
         status = command(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed with `>&-`
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -185,7 +194,7 @@ def _run(options: argparse.Namespace) -> int:
         config = load_named(options.name, options.config)
     except ConfigError as error:
         near = difflib.get_close_matches(options.name, command_line()[1], 1)
-        if not near or (options.config / options.name).exists():
+        if not near or is_there(options.config / options.name):
             raise
         problem = error.problems[0]
         remedy = f"{problem.text}; or did you mean the command {near[0]}?"
@@ -207,7 +216,7 @@ def _check(options: argparse.Namespace) -> int:
             problems += _problems_of(partial(load_file, file))
     else:
         main = options.config / MAIN_FILE
-        files = [*([main] if main.exists() else []), *modem_files(options.config)]
+        files = [*([main] if is_there(main) else []), *modem_files(options.config)]
         problems = _problems_of(partial(load_directory, options.config))
     if not files:
         print(

@@ -289,7 +289,7 @@ def find(name: str, directory: Path = DEFAULT_DIRECTORY) -> Path:
         text = f"{name!r} is no file name; write the name alone, and --config DIR for its directory"
         raise ConfigError([Problem(directory, 0, "", text)])
     for path in (directory / name, directory / MODEMS_DIRECTORY / name):
-        if path.exists() and path.name != MODEMS_DIRECTORY:
+        if is_there(path) and path.name != MODEMS_DIRECTORY:
             return path
     others = ", ".join(other.name for other in modem_files(directory)) if directory.is_dir() else ""
     there = f"there is {others}" if others else f"write one (see cusemodem(5)); {directory} has none yet"
@@ -302,10 +302,20 @@ def modem_files(directory: Path = DEFAULT_DIRECTORY) -> list[Path]:
     more = directory / MODEMS_DIRECTORY
     try:
         paths = sorted(directory.iterdir()) + (sorted(more.iterdir()) if more.is_dir() else [])
+        return [path for path in paths if path != directory / MAIN_FILE and _is_modem_file(path)]
     except OSError as error:
-        text = f"cannot list the directory ({error.strerror}); write --config DIR for another one"
+        denied = isinstance(error, PermissionError)
+        remedy = "run as a user who may" if denied else "write --config DIR for another one"
+        text = f"cannot list the directory ({error.strerror}); {remedy}"
         raise ConfigError([Problem(directory, 0, "", text)]) from error
-    return [path for path in paths if path != directory / MAIN_FILE and _is_modem_file(path)]
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file, or we may not know: then reading it tells."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
 
 
 def _is_modem_file(path: Path) -> bool:

@@ -23,6 +23,7 @@ from cusemodem.config import (
     ModemConfig,
     entry_problem,
     find,
+    is_there,
     load_file,
     modem_files,
     read_entry,
@@ -123,7 +124,7 @@ def load_named(name: str, directory: Path = DEFAULT_DIRECTORY) -> ModemConfig:
     try:
         found = load_file(find(name, directory), main.defaults)
     except ConfigError as error:
-        if any(problem.line or problem.path.exists() for problem in error.problems):
+        if any(problem.line or is_there(problem.path) for problem in error.problems):
             raise
         in_sections = [m for m in _all_good(directory, main) if m.config.name == name]
         if not in_sections:
@@ -156,7 +157,7 @@ class _Main:
 def _load_main(directory: Path, problems: list[Problem]) -> _Main:
     path = directory / MAIN_FILE
     main = _Main(ServiceConfig())
-    if not path.exists():
+    if not is_there(path):
         return main
     try:
         text = read_text(path)

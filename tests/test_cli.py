@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -413,3 +416,36 @@ def test_a_second_compile_does_not_even_load_the_compiler(tmp_path: Path) -> Non
     assert compile_command._read(tmp_path / compile_command.STAMP_NAME) == compile_command._stamp()
     (tmp_path / "kernel.nbc").unlink()
     assert compile_command._read(tmp_path / compile_command.STAMP_NAME) == "", "the code has been deleted"
+
+
+@contextmanager
+def _as_somebody_else() -> Iterator[None]:
+    """Root may read everything."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["report"], ["check"], ["run", "ttyIAX0"], ["config", "hylafax"], ["-F"]]
+)
+def test_a_configuration_that_we_may_not_look_at_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    (etc / "ttyIAX0").write_text("[modem]\npeername = fax0\n")
+    etc.chmod(0o000)
+    try:
+        with _as_somebody_else():
+            assert cli.main([*command, "--config", str(etc)]) == 1
+    finally:
+        etc.chmod(0o700)
+    (said,) = capsys.readouterr().err.splitlines()
+    good = r"cusemodem: \S+: cannot .*\(Permission denied\); run as a user who may.*"
+    assert re.fullmatch(good, said), said
