@@ -42,6 +42,9 @@ def convert(path: Path) -> Imported:
         doubt(1, "device", f"is not given; IAXmodem makes /dev/iaxmodem, here it is /dev/{path.name}")
     if "port" not in values:
         doubt(1, "port", f"is not given; IAXmodem then takes {IAX2_PORT}, which Asterisk on this machine has")
+    if "codec" not in values:
+        said = "is not given; IAXmodem then prefers slinear, here it is ulaw, as the telephone network has it"
+        doubt(1, "codec", f"{said}; the others are offered too")
     if "peername" not in values and values.get("refresh", (0, ""))[1] != "0":
         doubt(1, "peername", "is not given; write the name the server knows this modem by, or refresh = 0")
     lines = [f"# from {path}", "[modem]", *kept, ""]

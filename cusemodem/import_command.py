@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import pwd
+import shlex
+import stat
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cusemodem.arguments import Commands, absolute_path, add_command
 from cusemodem.config import DEFAULT_DIRECTORY, MODEMS_DIRECTORY, ConfigError, Loaded, load_file, modem_files
 from cusemodem.config_import import convert
 from cusemodem.config_service import clashes
+
+SERVICE_USER = "cusemodem"
+"""Whom the systemd units run the modems as."""
 
 
 def add(commands: Commands) -> None:
@@ -24,7 +31,8 @@ def add(commands: Commands) -> None:
 An unmodified IAXmodem file works as it is; in our form it has room for our own
 keys, and mistakes are told. Each file of DIR becomes {DEFAULT_DIRECTORY}/{MODEMS_DIRECTORY}/NAME,
 meaning what IAXmodem made of it; every doubtful line is told. Nothing that is
-there already is overwritten.
+there already is overwritten. Whoever may read a file may read what is made of it;
+if the service's user may not, that is told, too.
 
   cusemodem import /etc/iaxmodem
   cusemodem check""",
@@ -74,7 +82,33 @@ def _import(options: argparse.Namespace) -> int:
     for problem in clashes(written):
         print(problem, file=sys.stderr)
         status = 1
+    _tell_unreadable(to, [modem.path for modem in written])
     return status
+
+
+def _tell_unreadable(to: Path, paths: Sequence[Path]) -> None:
+    """What the service would not get to see, and the remedy, if its user is there."""
+    try:
+        user = pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        return
+    names = sorted({path.name for path in paths if not _may_read(user, path)})
+    if names:
+        n_names = f"{len(names)} of these files" if len(names) > 1 else names[0]
+        remedy = f"cd {shlex.quote(str(to))} && chgrp {user.pw_name} {shlex.join(names)}"
+        print(
+            f"cusemodem import: the service's user {user.pw_name} may not read {n_names}; "
+            f"write `{remedy} && chmod 640 {shlex.join(names)}`",
+            file=sys.stderr,
+        )
+
+
+def _may_read(user: pwd.struct_passwd, path: Path) -> bool:
+    found = path.stat()
+    if user.pw_uid == found.st_uid:
+        return bool(found.st_mode & stat.S_IRUSR)
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    return bool(found.st_mode & (stat.S_IRGRP if found.st_gid in groups else stat.S_IROTH))
 
 
 def _write(target: Path, text: str, source: Path) -> None:
