@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cusemodem.config import ModemConfig
+from cusemodem.config import ModemConfig, load
 from cusemodem.line_sockets import MANY_LINES, LineSocket, LineSockets
+from iax import ArrivalQueue, JitterBuffer
 
 
 def config(k: int, port: int, *, nojitterbuffer: bool = False) -> ModemConfig:
@@ -42,3 +43,13 @@ async def test_many_lines_on_one_port_move_their_audio_in_batches(nojitterbuffer
     for each in (*shared, alone):
         sockets.release(each)
     assert list(sockets) == []
+
+
+@pytest.mark.parametrize(("line", "playout"), [("nojitterbuffer", ArrivalQueue), ("", JitterBuffer)])
+async def test_nojitterbuffer_takes_the_queue(line: str, playout: type, tmp_path: Path) -> None:
+    file = tmp_path / "ttyIAX0"
+    file.write_text(f"peername x\nport {free_port()}\n{line}\n")  # as IAXmodem has it
+    sockets = LineSockets(lambda _: None)
+    shared = await sockets.acquire(load(file))
+    assert type(shared.endpoint._new_playout()) is playout, "what each call of the line plays from"
+    sockets.release(shared)
