@@ -5,15 +5,18 @@ A transcript is a text of one step a line (`transcripts/*.txt`); `#` begins a re
     > AT+FRS=7          the host writes a line (CR is added)
     >> DCS              the host writes a frame, stuffed, with DLE ETX
     >data 1800 00       the host writes so many bytes as the modem takes them, then DLE ETX
+    >ecm 0-15           the host writes these frames of error correction mode as HDLC of its own, then DLE ETX;
+                        with the next result the line must have sent just these bits
     >raw 18             the host writes these bytes
     < OK                the modem says this at once, and nothing else
     < OK in 0.08        … after this time, ±10 ms
     < OK within 4       … after at most this time
     << DIS              the modem hands over this frame with its check sequence and DLE ETX, at once
     <data 900           … so many bytes of data, unstuffed
+    <ecm 0-15           … the bits of these frames
     <end NO CARRIER     … DLE ETX and this
     ! flags             the far end, in one block: flags, frame X, bad frame X, carrier lost, trained, data N,
-                        training failed, burst ends, answers, busy, no answer, no dialtone, hangs up, calls,
+                        ecm 0-15, training failed, burst ends, answers, busy, no answer, no dialtone, hangs up, calls,
                         gives up, silence S (so many seconds)
     . 3                 time passes and nothing is said
     = off-hook          the modem's hook, `errors N` its count of ERRORs since the set-up
@@ -28,11 +31,14 @@ from pathlib import Path
 
 from cusemodem.at import events
 from tests.at.fake_line import FakeLine
+from tests.host import ecm
 from tests.host.class1 import fcs, stuff
 
 DIRECTORY = Path(__file__).parent / "transcripts"
 END = b"\x10\x03"
 UNIT_S = 0.01
+ECM_PIECE = 36
+"""Bytes of one block at 14400 bit/s."""
 
 FRAMES = {
     "NSF": b"\xff\x03\x20\x00\x10\x03",
@@ -53,6 +59,16 @@ FRAMES = {
     "PIN": b"\xff\x13\x2c",
     "CRP": b"\xff\x13\x1a",
     "DCN": b"\xff\x13\xfb",
+    "PPS-NULL": b"\xff\x13\xbf\x00\x00\x00\xff",
+    "PPS-MPS": b"\xff\x13\xbf\x4f\x00\x00\x0f",
+    "PPS-EOP": b"\xff\x13\xbf\x2f\x00\x00\x0f",
+    "PPR": b"\xff\x13\xbc" + ecm.missing_map((3, 4, 9)),
+    "CTC": b"\xff\x13\x13\x00\x56",
+    "CTR": b"\xff\x13\xc4",
+    "EOR-MPS": b"\xff\x13\xcf\x4f",
+    "ERR": b"\xff\x13\x1c",
+    "RR": b"\xff\x13\x6f",
+    "RNR": b"\xff\x13\xec",
 }
 """Bits as on the line, first bit in the least significant place; the first octet is the address."""
 
@@ -70,6 +86,13 @@ HAPPENINGS: dict[str, tuple[events.Event, ...]] = {
     "calls": (events.IncomingCall(events.CallerId(name="Joe", number="555", called_number="100")),),
     "gives up": (events.CallerGone(),),
 }
+
+
+def ecm_block(frames: str) -> bytes:
+    """The data of a burst with frames `a-b` of error correction mode, each with all 256 octets in it."""
+    first, last = (int(number) for number in frames.split("-"))
+    octets = bytes(range(256))
+    return ecm.encode({n: octets[n:] + octets[:n] for n in range(first, last + 1)}, 14400)
 
 
 def steps(name: str, words: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
@@ -95,6 +118,8 @@ class Dialogue:
     def __init__(self, line: FakeLine | None = None) -> None:
         self.line = line or FakeLine()
         self.n_steps = 0
+        self._owed = b""
+        "what the line must have sent by the next result"
         self._heard = 0
         "how much of `line.seen` the transcript has accounted for"
 
@@ -117,10 +142,12 @@ class Dialogue:
             ">": self._host_line,
             ">>": self._host_frame,
             ">data": self._host_data,
+            ">ecm": self._host_ecm,
             ">raw": lambda text: self._write(bytes.fromhex(text)),
             "<": self._modem_result,
             "<<": self._modem_frame,
             "<data": self._modem_data,
+            "<ecm": lambda text: self._expect(stuff(ecm_block(text))[: -len(END)]),
             "<end": lambda text: self._expect(END + framed(text)),
             "!": self._far_end,
             ".": self._time,
@@ -145,7 +172,13 @@ class Dialogue:
 
     def _host_data(self, text: str) -> None:
         n_bytes, value = text.split()
-        data = stuff(bytes.fromhex(value) * int(n_bytes))
+        self._write_as_taken(stuff(bytes.fromhex(value) * int(n_bytes)))
+
+    def _host_ecm(self, text: str) -> None:
+        self._owed = ecm_block(text)
+        self._write_as_taken(stuff(self._owed))
+
+    def _write_as_taken(self, data: bytes) -> None:
         while data:
             room = self.line.engine.room
             piece, data = data[:room], data[room:]
@@ -164,7 +197,12 @@ class Dialogue:
         timed = re.fullmatch(r"(.*) (in|within) ([0-9.]+)", text)
         if timed is None:
             self._expect(framed(text))
-            return
+        else:
+            self._expect_timed(timed)
+        owed, self._owed = self._owed, b""
+        assert self.line.sent.endswith(owed), "the line did not send what the host wrote"
+
+    def _expect_timed(self, timed: re.Match[str]) -> None:
         what, how, seconds = framed(timed[1]), timed[2], float(timed[3])
         waited = self._wait_for(len(what), seconds)
         self._expect(what)
@@ -198,6 +236,10 @@ class Dialogue:
             self.line.block(events.FrameReceived(frame, kind == "frame"))
         elif kind == "data":
             self.line.block(events.DataReceived(bytes(int(rest))))
+        elif kind == "ecm":
+            block = ecm_block(rest)
+            for at in range(0, len(block), ECM_PIECE):
+                self.line.block(events.DataReceived(block[at : at + ECM_PIECE]))
         elif kind == "silence":
             self.line.silence_samples = 0
             for _ in range(round(float(rest) * 50)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cusemodem.at.modulations import MODULATIONS
 from tests.at.dialogue import DIRECTORY, FRAMES, Dialogue, steps
 
 NAMES = {path.stem: path.read_text() for path in DIRECTORY.glob("*.txt")}
@@ -45,10 +46,30 @@ def test_every_program_meets_every_turn_of_a_call(program: str, what: str, signs
 
 
 def test_every_rate_and_every_frame_is_spoken_of() -> None:
-    seen = {step for name in WHOLE for _, step in steps(name)}
-    assert {f"AT+FTM={code}" for code in (96, 72, 48)} <= {s.removeprefix("> ") for s in seen}
+    """Long training is for the check and after CTC, short for pages; both ways."""
+    seen = {step.removeprefix("> ") for name in WHOLE for _, step in steps(name)}
+    for code in MODULATIONS:
+        assert f"AT+FTM={code}" in seen, code
+        assert f"AT+FRM={code}" in seen, code
     spoken = {step.split()[-1] for step in seen if step.split()[0] in (">>", "<<")}
     assert spoken >= set(FRAMES) - {"PIN"}
+
+
+@pytest.mark.parametrize(
+    ("direction", "question", "answer"),
+    [("sends", ">>", "<<"), ("receives", "<<", ">>")],
+)
+def test_error_correction_goes_every_way_that_hylafax_knows(
+    direction: str, question: str, answer: str
+) -> None:
+    seen: list[str] = []
+    for name in WHOLE:
+        if name.startswith(f"hylafax-{direction}-by-ecm"):
+            seen += [step for _, step in steps(name)]
+    asked = {f"{question} {frame}" for frame in ("PPS-NULL", "PPS-MPS", "PPS-EOP", "CTC", "EOR-MPS", "RR")}
+    answered = {f"{answer} {frame}" for frame in ("MCF", "PPR", "CTR", "ERR", "RNR")}
+    assert asked | answered <= set(seen)
+    assert seen.count(f"{answer} PPR") >= 8
 
 
 def test_a_wrong_word_or_time_is_noticed() -> None:
