@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
+import math
 import sys
 from collections.abc import Callable, Iterator
+from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from cusemodem.arguments import Commands, add_command
+from cusemodem.byte_streams import StreamError, input_chunks, write_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +24,10 @@ SHAPES = ("g712", "loop-short", "loop-long", "loop-loaded", "m1020", "bell-3002"
 LAWS = ("ulaw", "alaw")
 FILLS = ("silence", "repeat")
 
-_CHUNK = 1 << 16
+#: Noise that is weaker is none, and stronger than the samples can hold.
+_LEAST_NOISE_DBM0, _MOST_NOISE_DBM0 = -99.0, 3.0
+#: What a signal can have: that of a full-scale square wave.
+_MOST_SIGNAL_DBM0 = 6.2
 T = TypeVar("T", int, float)
 
 
@@ -55,9 +60,7 @@ What it takes for V.29 9600 to survive noise, a fast clock and lost packets:
     _number(line, "--clock-ppm", "P", "the sender's clock is fast by this much, parts per million")
     _number(line, "--carrier-hz", "F", "every frequency is moved by this much")
     _number(line, "--jitter-deg", "D", "phase jitter, degrees from peak to peak")
-    line.add_argument(
-        "--jitter-hz", metavar="F", type=float, default=60.0, help="its rate (default %(default)g)"
-    )
+    _number(line, "--jitter-hz", "F", "its rate (default 60)")
     line.add_argument(
         "--phase-hit",
         metavar="AT:D",
@@ -73,9 +76,7 @@ What it takes for V.29 9600 to survive noise, a fast clock and lost packets:
         "V.56bis, short, long or with loading coils; the limits of ITU-T M.1020; of a Bell 3002 line",
     )
     _number(line, "--echo-db", "L", "listener echo that is weaker than the signal by this much")
-    line.add_argument(
-        "--echo-ms", metavar="T", type=float, default=10.0, help="its delay (default %(default)g)"
-    )
+    _number(line, "--echo-ms", "T", "its delay (default 10)")
     noise = line.add_mutually_exclusive_group()
     _number(
         noise,
@@ -122,14 +123,11 @@ What it takes for V.29 9600 to survive noise, a fast clock and lost packets:
         default=[],
         help="the packet at AT seconds is lost; may be given many times",
     )
-    network.add_argument(
-        "--loss-from", metavar="AT", type=float, default=0.0, help="no loss before AT seconds"
-    )
+    _number(network, "--loss-from", "AT", "no loss before AT seconds")
     network.add_argument(
         "--fill",
         choices=FILLS,
-        default="silence",
-        help="what stands in for a lost packet: silence, or the packet before it (default %(default)s)",
+        help="what stands in for a lost packet: silence (default), or the packet before it",
     )
     network.add_argument(
         "--lost-mask",
@@ -174,40 +172,88 @@ def _idle_level(text: str) -> float | str | None:
         ) from None
 
 
+class _UsageError(Exception):
+    """An option's value is impossible, or options do not fit each other."""
+
+
 def _channel(options: argparse.Namespace) -> int:
-    if options.signal_dbm0 is not None and options.snr_db is None:
-        return _complain("--signal-dbm0 is what --snr-db refers to; give both, or --noise-dbm0", 2)
-    if options.seed < 0:
-        return _complain(f"--seed {options.seed} is negative", 2)
     try:
+        _check(options)
         before, after = _before_noise(options), _after_noise(options)
-    except ValueError as error:
+        if options.signal_dbm0 is not None:
+            _noise_at(options.snr_db, options.signal_dbm0)
+    except (_UsageError, ValueError) as error:
         return _complain(error, 2)
-    mask = None
     try:
-        if options.lost_mask is not None:
-            mask = options.lost_mask.open("wb")
-        chunks = _chunks()
-        noise_dbm0 = options.noise_dbm0
-        if options.snr_db is not None:
-            signal_dbm0 = options.signal_dbm0
-            if signal_dbm0 is None:
-                chunks, signal_dbm0 = _measured(chunks, before, options.seed)
-            noise_dbm0 = signal_dbm0 - options.snr_db
-        line = _line([*before, *_noise(noise_dbm0, options.idle_noise_dbm0), *after], options.seed)
-        for chunk in chunks:
-            _put(line.process(chunk))
-        _put(line.flush())
-        if mask is not None:
-            mask.write(line.lost.tobytes())
+        if options.lost_mask is None:
+            _spoil(options, before, after)
+        else:
+            with options.lost_mask.open("wb", buffering=0) as mask:
+                _write_mask(mask, options.lost_mask, _spoil(options, before, after))
+    except _UsageError as error:
+        return _complain(error, 2)
     except BrokenPipeError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, StreamError, ValueError) as error:
         return _complain(error, 1)
-    finally:
-        if mask is not None:
-            mask.close()
     return 0
+
+
+def _write_mask(mask: RawIOBase, path: Path, line: Line) -> None:
+    try:
+        mask.write(line.lost.tobytes())
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what would be ignored, and what the simulator would not call by its option's name."""
+    if options.seed < 0:
+        raise _UsageError(f"--seed {options.seed} is negative")
+    if options.signal_dbm0 is not None and options.snr_db is None:
+        raise _UsageError("--signal-dbm0 is what --snr-db refers to; give both, or --noise-dbm0")
+    _check_range("--snr-db", options.snr_db, -50.0, 200.0)
+    _check_range("--signal-dbm0", options.signal_dbm0, _LEAST_NOISE_DBM0, _MOST_SIGNAL_DBM0)
+    if options.echo_ms is not None and options.echo_db is None:
+        raise _UsageError("--echo-ms is the delay of an echo; give --echo-db too")
+    if options.jitter_hz is not None and options.jitter_deg is None:
+        raise _UsageError("--jitter-hz is the rate of phase jitter; give --jitter-deg too")
+    for option, value in (("--fill", options.fill), ("--loss-from", options.loss_from)):
+        if value is not None and options.loss is None and options.loss_every is None and not options.loss_at:
+            raise _UsageError(f"{option} is about lost packets; give --loss, --loss-every or --loss-at too")
+
+
+def _check_range(option: str, value: float | None, least: float, most: float) -> None:
+    if value is not None and not least <= value <= most:
+        raise _UsageError(f"{option} {value:g} is not from {least:g} to {most:g}")
+
+
+def _noise_at(snr_db: float, signal_dbm0: float) -> float | None:
+    """Level of the noise so much below the signal; None if it is next to nothing."""
+    level_dbm0 = signal_dbm0 - snr_db
+    if level_dbm0 > _MOST_NOISE_DBM0:
+        least = math.ceil(signal_dbm0 - _MOST_NOISE_DBM0)
+        raise _UsageError(
+            f"--snr-db {snr_db:g} below a signal of {signal_dbm0:.1f} dBm0 is noise of {level_dbm0:.1f} "
+            f"dBm0, more than samples can hold; {least} is possible"
+        )
+    return None if level_dbm0 < _LEAST_NOISE_DBM0 else level_dbm0
+
+
+def _spoil(options: argparse.Namespace, before: list[Impairment], after: list[Impairment]) -> Line:
+    """All of stdin to stdout; the line that it came through."""
+    chunks = _chunks()
+    noise_dbm0 = options.noise_dbm0
+    if options.snr_db is not None:
+        signal_dbm0 = options.signal_dbm0
+        if signal_dbm0 is None:
+            chunks, signal_dbm0 = _measured(chunks, before, options.seed)
+        noise_dbm0 = _noise_at(options.snr_db, signal_dbm0)
+    line = _line([*before, *_noise(noise_dbm0, options.idle_noise_dbm0), *after], options.seed)
+    for chunk in chunks:
+        _put(line.process(chunk))
+    _put(line.flush())
+    return line
 
 
 def _before_noise(options: argparse.Namespace) -> list[Impairment]:
@@ -224,13 +270,17 @@ def _before_noise(options: argparse.Namespace) -> list[Impairment]:
     if options.carrier_hz:
         stages.append(lm.CarrierOffset(options.carrier_hz))
     if options.jitter_deg:
-        stages.append(lm.PhaseJitter(options.jitter_deg, options.jitter_hz))
+        stages.append(
+            lm.PhaseJitter(options.jitter_deg, 60.0 if options.jitter_hz is None else options.jitter_hz)
+        )
     if options.phase_hit:
         stages.append(lm.PhaseHits(options.phase_hit))
     if options.shape is not None:
         stages.append(lm.Shape(options.shape))
     if options.echo_db is not None:
-        stages.append(lm.ListenerEcho(options.echo_ms / 1e3, options.echo_db))
+        stages.append(
+            lm.ListenerEcho(10e-3 if options.echo_ms is None else options.echo_ms / 1e3, options.echo_db)
+        )
     return stages
 
 
@@ -256,7 +306,7 @@ def _after_noise(options: argparse.Namespace) -> list[Impairment]:
     if options.delay_ms:
         stages.append(lm.Idle(options.delay_ms / 1e3))
     loss = {"share": options.loss or 0.0, "every_s": options.loss_every, "at_s": options.loss_at}
-    stages.append(lm.BlockLoss(fill=options.fill, from_s=options.loss_from, **loss))
+    stages.append(lm.BlockLoss(fill=options.fill or "silence", from_s=options.loss_from or 0.0, **loss))
     return stages
 
 
@@ -293,19 +343,18 @@ def _chunks() -> Iterator[NDArray[np.int16]]:
 
     left = b""
     n_bytes = 0
-    while data := os.read(sys.stdin.fileno(), _CHUNK):
+    for data in input_chunks():
         n_bytes += len(data)
-        data = left + data
-        whole = len(data) // 2 * 2
-        left = data[whole:]
-        yield np.frombuffer(data[:whole], "<i2").astype(np.int16)
+        waiting = left + data
+        whole = len(waiting) // 2 * 2
+        left = waiting[whole:]
+        yield np.frombuffer(waiting[:whole], "<i2").astype(np.int16)
     if left:
         raise ValueError(f"stdin has {n_bytes} bytes, an odd number: not 16-bit samples")
 
 
 def _put(samples: NDArray[np.int16]) -> None:
-    sys.stdout.buffer.write(samples.astype("<i2").tobytes())
-    sys.stdout.buffer.flush()
+    write_output(samples.astype("<i2").tobytes())
 
 
 def _complain(error: object, status: int) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cusemodem.arguments import Commands, add_command
+from cusemodem.byte_streams import StreamError, read_input, write_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 CODES = {
     ("v27ter", 2400): 24,
     ("v27ter", 4800): 48,
+    ("v29", 4800): 2948,  # dsp's own: T.31 has none for it
     ("v29", 7200): 72,
     ("v29", 9600): 96,
     ("v17", 7200): 73,
@@ -27,7 +29,7 @@ CODES = {
     ("v17", 12000): 121,
     ("v17", 14400): 145,
 }
-"""(modulation, rate) → T.31 code; V.17 with short training has the next one."""
+"""(modulation, rate) → T.31 code, as dsp knows it; V.17 with short training has the next one."""
 MODULATIONS = ("v21", "v27ter", "v29", "v17")
 BLOCK = 160
 
@@ -69,6 +71,8 @@ What comes out are the bits after training, packed least significant bit first.
 v21 gives a line for each frame: its octets in hex, then `ok` or `bad` for the
 check sequence. The last line on stderr is a JSON object of what was measured:
 trained, level_dbm0, snr_db, …. Exit status 1: nothing was received.
+With --short a long training is taken too, and teaches what short ones after it
+rely on: let one rx hear both.
 
   cusemodem rx --modulation v29 --rate 9600 < burst.raw > data""",
     )
@@ -125,12 +129,10 @@ def _tx(options: argparse.Namespace) -> int:
     except _UsageError as error:
         return _complain("tx", error, 2)
     try:
-        data = sys.stdin.buffer.read()
-        samples = _burst(code, data, options.level_dbm0)
-    except ValueError as error:
+        samples = _burst(code, read_input(), options.level_dbm0)
+        write_output(samples.astype("<i2").tobytes())
+    except (StreamError, ValueError) as error:
         return _complain("tx", error, 1)
-    sys.stdout.buffer.write(samples.astype("<i2").tobytes())
-    sys.stdout.buffer.flush()
     return 0
 
 
@@ -159,33 +161,34 @@ def _rx(options: argparse.Namespace) -> int:
             raise _UsageError("v21 has no symbols; --symbols belongs to the other modulations")
     except _UsageError as error:
         return _complain("rx", error, 2)
+    try:
+        out, measures, received = _heard(options, code)
+        write_output(out)
+    except BrokenPipeError:
+        raise
+    except (OSError, StreamError, ValueError) as error:
+        return _complain("rx", error, 1)
+    print(json.dumps(_report(measures, trained=received, v21=code == 3)), file=sys.stderr)
+    return 0 if received else 1
+
+
+def _heard(options: argparse.Namespace, code: int) -> tuple[bytes, Measures, bool]:
+    """What goes to stdout for the audio on stdin, what was measured, and whether anything was received."""
     import numpy as np  # noqa: PLC0415
 
     from dsp import burst  # noqa: PLC0415
 
-    raw = sys.stdin.buffer.read()
+    raw = read_input()
     if len(raw) % 2:
-        return _complain("rx", f"stdin has {len(raw)} bytes, an odd number: not 16-bit samples", 1)
+        raise ValueError(f"stdin has {len(raw)} bytes, an odd number: not 16-bit samples")
     samples = np.frombuffer(raw, "<i2").astype(np.int16)
-    try:
-        lost = None if options.lost is None else _read_mask(options.lost, -(-len(samples) // BLOCK))
-    except (OSError, ValueError) as error:
-        return _complain("rx", error, 1)
-    if code == 3:
-        frames, measures = burst.receive_frames(samples, lost)
-        received = bool(frames)
-        for frame in frames:
-            print(f"{frame.data[:-2].hex()} {'ok' if frame.fcs_ok else 'bad'}")
-    else:
-        try:
-            data, measures = _receive(code, samples, lost, options.symbols)
-        except OSError as error:
-            return _complain("rx", error, 1)
-        received = measures.n_trained > 0
-        sys.stdout.buffer.write(data)
-    sys.stdout.flush()
-    print(json.dumps(_report(measures, trained=received, v21=code == 3)), file=sys.stderr)
-    return 0 if received else 1
+    lost = None if options.lost is None else _read_mask(options.lost, -(-len(samples) // BLOCK))
+    if code != 3:
+        data, measures = _receive(code, samples, lost, options.symbols)
+        return data, measures, measures.n_trained > 0
+    frames, measures = burst.receive_frames(samples, lost)
+    lines = [f"{frame.data[:-2].hex()} {'ok' if frame.fcs_ok else 'bad'}\n" for frame in frames]
+    return "".join(lines).encode(), measures, bool(frames)
 
 
 def _receive(
@@ -196,13 +199,16 @@ def _receive(
 
     if symbols is None:
         return burst.receive(code, samples, lost)
-    with symbols.open("w", encoding="ascii") as file:
+    try:
+        with symbols.open("w", encoding="ascii") as file:
 
-        def write(received: NDArray[np.complex64], decided: NDArray[np.complex64]) -> None:
-            for u, d in zip(received.tolist(), decided.tolist(), strict=True):
-                file.write(f"{u.real:.4f} {u.imag:.4f} {d.real:.4f} {d.imag:.4f}\n")
+            def write(received: NDArray[np.complex64], decided: NDArray[np.complex64]) -> None:
+                for u, d in zip(received.tolist(), decided.tolist(), strict=True):
+                    file.write(f"{u.real:.4f} {u.imag:.4f} {d.real:.4f} {d.imag:.4f}\n")
 
-        return burst.receive(code, samples, lost, write)
+            return burst.receive(code, samples, lost, write)
+    except OSError as error:
+        raise ValueError(f"{symbols}: {error.strerror}") from None
 
 
 def _read_mask(path: Path, n_blocks: int) -> NDArray[np.bool_]:

@@ -14,7 +14,26 @@ import pytest
 from cusemodem import channel_command, cli
 from dsp import burst
 from dsp.level import dbm0_to_rms, measure_dbm0
-from dsp.line_model import FILLS, LAWS, SHAPES, ClockOffset, Codec, Line, Noise, signal_level_dbm0
+from dsp.line_model import (
+    FILLS,
+    LAWS,
+    SHAPES,
+    BlockLoss,
+    ClockOffset,
+    Codec,
+    DirectCurrent,
+    Gain,
+    Idle,
+    Impairment,
+    Line,
+    ListenerEcho,
+    Noise,
+    PhaseHits,
+    PhaseJitter,
+    Slip,
+    codecs,
+    signal_level_dbm0,
+)
 
 CUSEMODEM = [sys.executable, "-c", "import sys; from cusemodem.cli import main; sys.exit(main())"]
 DATA = random.Random(1).randbytes(1200)
@@ -50,6 +69,28 @@ def test_it_is_the_simulator() -> None:
     )  # fmt: skip
     line = Line([ClockOffset(100), Noise(-40, idle_dbm0=-60), Codec("alaw")], seed=7)
     assert np.array_equal(heard, line.run(BURST))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stages"),
+    [
+        ("--echo-db 20 --echo-ms 12", [ListenerEcho(0.012, 20)]),
+        ("--echo-db 15", [ListenerEcho(0.010, 15)]),
+        ("--jitter-deg 10 --jitter-hz 50", [PhaseJitter(10, 50)]),
+        ("--jitter-deg 20", [PhaseJitter(20, 60)]),
+        ("--phase-hit 0.4:30 --phase-hit 0.6:-20", [PhaseHits([(0.4, 30), (0.6, -20)])]),
+        ("--dc 300 --codec ulaw --codec alaw", [DirectCurrent(300), *codecs(["ulaw", "alaw"])]),
+        ("--slip 0.5:7 --slip 0.8:-3 --delay-ms 33", [Slip(0.5, 7), Slip(0.8, -3), Idle(0.033)]),
+        ("--loss 0.2 --loss-from 0.3 --fill repeat", [BlockLoss(share=0.2, from_s=0.3, fill="repeat")]),
+        ("--loss-every 0.2", [BlockLoss(every_s=0.2)]),
+        ("--snr-db 90", []),  # so little noise is none
+        ("--gain-db -35 --snr-db 70", [Gain(-35)]),
+        ("--signal-dbm0 -20 --snr-db 90", []),
+    ],
+)
+def test_options_are_impairments(arguments: str, stages: list[Impairment]) -> None:
+    heard = _channel(*arguments.split(), "--seed=5")
+    assert np.array_equal(heard, Line(stages, seed=5).run(BURST))
 
 
 def test_signal_to_noise_ratio_is_measured_at_the_noise() -> None:
@@ -105,6 +146,26 @@ def test_it_does_not_wait_for_the_end() -> None:
         (("--noise-dbm0", "30"), 2, "noise 30.0 is not from -99 to 3 dBm0"),
         (("--signal-dbm0", "-14"), 2, "--signal-dbm0 is what --snr-db refers to; give both, or --noise-dbm0"),
         (("--seed", "-1"), 2, "--seed -1 is negative"),
+        (("--snr-db", "nan"), 2, "--snr-db nan is not from -50 to 200"),
+        (("--snr-db", "10", "--signal-dbm0", "nan"), 2, "--signal-dbm0 nan is not from -99 to 6.2"),
+        (
+            ("--snr-db", "-30", "--signal-dbm0", "-14"),
+            2,
+            "--snr-db -30 below a signal of -14.0 dBm0 is noise of 16.0 dBm0, more than samples can hold; "
+            "-17 is possible",
+        ),
+        (("--echo-ms", "5"), 2, "--echo-ms is the delay of an echo; give --echo-db too"),
+        (("--jitter-hz", "50"), 2, "--jitter-hz is the rate of phase jitter; give --jitter-deg too"),
+        (
+            ("--fill", "silence"),
+            2,
+            "--fill is about lost packets; give --loss, --loss-every or --loss-at too",
+        ),
+        (
+            ("--loss-from", "0"),
+            2,
+            "--loss-from is about lost packets; give --loss, --loss-every or --loss-at too",
+        ),
         (
             ("--slip", "3"),
             2,
@@ -137,6 +198,15 @@ def test_errors_are_one_line(
 
 
 def test_bad_input() -> None:
+    loud = _run("channel", "--snr-db", "-30", stdin=BURST.tobytes())  # measured, so found out late
+    assert (loud.returncode, loud.stdout) == (2, b"")
+    assert loud.stderr.startswith(b"cusemodem channel: --snr-db -30 below a signal of -1")
+    assert loud.stderr.count(b"\n") == 1
+    full = _run("channel", "--lost-mask", "/dev/full", stdin=bytes(320))
+    assert (full.returncode, full.stderr) == (
+        1,
+        b"cusemodem channel: /dev/full: No space left on device\n",
+    )
     odd = _run("channel", stdin=b"abc")
     assert (odd.returncode, odd.stderr) == (
         1,

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ import numpy as np
 import pytest
 
 from cusemodem import cli, compile_command
+from cusemodem.signal_command import CODES
+from dsp.qam_tables import MODULATIONS
 
 CUSEMODEM = [sys.executable, "-c", "import sys; from cusemodem.cli import main; sys.exit(main())"]
 
@@ -171,10 +174,10 @@ def test_every_command_has_help_within_a_terminal(
             ("tx",),
             "cusemodem tx: the following arguments are required: --modulation; see cusemodem tx --help",
         ),
-        (("tx", "--modulation", "v29"), "cusemodem tx: v29 needs --rate 7200 or 9600"),
+        (("tx", "--modulation", "v29"), "cusemodem tx: v29 needs --rate 4800 or 7200 or 9600"),
         (
             ("rx", "--modulation", "v29", "--rate", "1"),
-            "cusemodem rx: v29 has no 1 bit/s; give --rate 7200 or 9600",
+            "cusemodem rx: v29 has no 1 bit/s; give --rate 4800 or 7200 or 9600",
         ),
         (("rx", "--modulation", "v21", "--rate", "9600"), "cusemodem rx: v21 has 300 bit/s, not 9600"),
         (
@@ -266,9 +269,7 @@ def test_a_damaged_frame_is_bad() -> None:
     assert not done.stdout.endswith(b" ok\n")
 
 
-@pytest.mark.parametrize(
-    ("modulation", "rate"), [("v27ter", 2400), ("v27ter", 4800), ("v29", 7200), ("v29", 9600)]
-)
+@pytest.mark.parametrize(("modulation", "rate"), CODES)
 def test_fast_bytes_through_tx_and_rx(modulation: str, rate: int) -> None:
     options = ("--modulation", modulation, "--rate", str(rate))
     data = random.Random(rate).randbytes(rate // 8)
@@ -282,6 +283,37 @@ def test_fast_bytes_through_tx_and_rx(modulation: str, rate: int) -> None:
     assert report["level_dbm0"] == pytest.approx(-20.0, abs=1.0)
     assert abs(report["carrier_offset_hz"]) < 1
     assert done.returncode == 0
+
+
+def test_the_codes_are_the_modulations() -> None:
+    known = {m.code: (m.name, m.bit_rate) for m in MODULATIONS}
+    names = {"v27ter": "V.27ter", "v29": "V.29", "v17": "V.17"}
+    assert {(names[modulation], rate) for modulation, rate in CODES} == {
+        (name, rate) for name, rate in known.values() if name in names.values()
+    }
+    for (modulation, rate), code in CODES.items():
+        assert known[code] == (names[modulation], rate)
+        assert modulation != "v17" or known[code + 1] == ("V.17 short", rate)
+
+
+@pytest.mark.parametrize("rate", [7200, 14400])
+def test_a_short_training_after_a_long_one(rate: int) -> None:
+    """One `rx --short` hears both, as a receiver of a fax does: TCF, then the page, on a bad line."""
+    options = ("--modulation", "v17", "--rate", str(rate))
+    tcf, page = bytes(100), random.Random(rate).randbytes(rate // 8)
+    pause = bytes(2 * 800)
+    sent = _run("tx", *options, stdin=tcf).stdout + pause + _run("tx", *options, "--short", stdin=page).stdout
+    heard = _run(
+        "channel", "--shape", "bell-3002", "--snr-db", "32", "--before-s", "0.2", "--after-s", "0.2",
+        "--codec", "alaw", "--seed", "1", stdin=sent,
+    ).stdout  # fmt: skip
+    done = _run("rx", *options, "--short", stdin=heard)
+    report = json.loads(done.stderr.splitlines()[-1])
+    assert (done.returncode, report["n_trained"], report["n_training_failed"]) == (0, 2, 0)
+    assert done.stdout.startswith(tcf)
+    assert page in done.stdout[len(tcf) :]
+    alone = _run("rx", *options, "--short", stdin=heard[len(heard) - len(sent) // 2 :])
+    assert page not in alone.stdout
 
 
 def test_rx_writes_every_symbol_for_a_plot(tmp_path: Path) -> None:
@@ -363,6 +395,30 @@ def test_lost_blocks_are_counted(tmp_path: Path) -> None:
 def test_bad_input_is_one_line_and_status_1(arguments: tuple[str, ...], stdin: bytes, error: bytes) -> None:
     done = _run(*arguments, stdin=stdin)
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", error)
+
+
+@pytest.mark.parametrize(
+    "command", ["tx --modulation v29 --rate 9600", "rx --modulation v29 --rate 9600", "channel"]
+)
+def test_streams_of_no_use_are_one_line_and_status_1(command: str) -> None:
+    name = command.split(maxsplit=1)[0]
+    program = f"{shlex.join(CUSEMODEM)} {command}"
+    audio = bytes(16000)
+    if name == "rx":
+        audio = _run("tx", "--modulation", "v29", "--rate", "9600", stdin=bytes(100)).stdout
+    for redirection, said in (
+        ("> /dev/full", "stdout: No space left on device"),
+        ("<&-", "stdin is closed; give it a file or a pipe"),
+        (">&-", "stdout is closed; give it a file or a pipe"),
+    ):
+        done = subprocess.run(
+            ["sh", "-c", f"{program} {redirection}"],
+            input=audio,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr.decode()) == (1, f"cusemodem {name}: {said}\n")
 
 
 # --- exchange and compile -----------------------------------------------------------------------------------
