@@ -5,7 +5,7 @@ A transcript is a text of one step a line (`transcripts/*.txt`); `#` begins a re
     > AT+FRS=7          the host writes a line (CR is added)
     >> DCS              the host writes a frame, stuffed, with DLE ETX
     >data 1800 00       the host writes so many bytes as the modem takes them, then DLE ETX
-    >ecm 0-15           the host writes these frames of error correction mode as HDLC of its own, then DLE ETX;
+    >ecm 0-15           the host writes these frames of error correction mode as HDLC of its own, DLE ETX;
                         with the next result the line must have sent just these bits
     >raw 18             the host writes these bytes
     < OK                the modem says this at once, and nothing else
@@ -16,8 +16,8 @@ A transcript is a text of one step a line (`transcripts/*.txt`); `#` begins a re
     <ecm 0-15           … the bits of these frames
     <end NO CARRIER     … DLE ETX and this
     ! flags             the far end, in one block: flags, frame X, bad frame X, carrier lost, trained, data N,
-                        ecm 0-15, training failed, burst ends, answers, busy, no answer, no dialtone, hangs up, calls,
-                        gives up, silence S (so many seconds)
+                        ecm 0-15, training failed, burst ends, answers, busy, no answer, no dialtone,
+                        hangs up, calls, gives up, silence S (so many seconds)
     . 3                 time passes and nothing is said
     = off-hook          the modem's hook, `errors N` its count of ERRORs since the set-up
     use hylafax-set-up  another transcript stands here; `use receive DIS` one with words for %1, %2
