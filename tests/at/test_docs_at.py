@@ -12,6 +12,7 @@ from cusemodem.at.commands import COMMANDS
 from cusemodem.at.modulations import MODULATIONS
 from cusemodem.at.registers import REGISTERS
 from cusemodem.at.results import Result
+from cusemodem.call_causes import USUAL_CAUSES
 from tests.at import compare_iaxmodem
 
 TEXT = (Path(__file__).parents[2] / "docs" / "at.md").read_text()
@@ -58,6 +59,12 @@ def test_results_and_modulations() -> None:
         assert f"| `{result.text}` | {result.number} |" in TEXT
     assert all(modulation.offered for modulation in MODULATIONS.values())
     assert f"`{','.join(map(str, MODULATIONS))}`" in TEXT
+
+
+def test_causes() -> None:
+    for result in set(USUAL_CAUSES.values()):
+        causes = " ".join(str(cause) for cause in sorted(USUAL_CAUSES) if USUAL_CAUSES[cause] == result)
+        assert f"| {causes} | `{result}` |" in TEXT
 
 
 # ---------------------------------------------------------------------- the table beside IAXmodem

@@ -94,7 +94,7 @@ def test_a_wrong_number_is_no_carrier(world: World) -> None:
     ("cause", "server_answered", "result"),
     [
         (17, True, "BUSY"),
-        (34, True, "BUSY"),
+        (34, True, "NO DIALTONE"),
         (19, True, "NO ANSWER"),
         (1, True, "NO CARRIER"),
         (38, True, "NO DIALTONE"),
