@@ -1,8 +1,8 @@
 """From the cause of a failed call (Q.931, as IAX2 carries it) to the V.250 result that the fax program sees.
 
 The issue is what the program does next. HylaFAX calls again after BUSY (soon), NO ANSWER and NO DIALTONE;
-after NO CARRIER it gives a number up that it has never reached. Its user is told the result's name, so BUSY is
-for a called number that is busy, NO DIALTONE for a network on our side that does not take the call. X may
+after NO CARRIER it gives a number up that it has never reached. Its user is told the result, so BUSY is for
+a called number that is busy, NO DIALTONE for a network on our side that does not take the call. X may
 hide a result from the host (`at/results.py`).
 """
 
@@ -16,7 +16,7 @@ RESULTS = ("BUSY", "NO ANSWER", "NO CARRIER", "NO DIALTONE")
 USUAL_CAUSES: Mapping[int, str] = {
     17: "BUSY",
     **dict.fromkeys((18, 19, 20), "NO ANSWER"),
-    # no circuit or congestion (34, 42, 44), out of order (27, 38, 41), not allowed (50): no fault of the number
+    # no circuit or congestion (34, 42, 44), out of order (27, 38, 41), not allowed (50): not the number's
     **dict.fromkeys((27, 34, 38, 41, 42, 44, 50), "NO DIALTONE"),
 }
 """Every other cause, also 1, 3 and 28 (no such number), is NO CARRIER."""
