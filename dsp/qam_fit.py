@@ -50,8 +50,22 @@ def _turn_by(rx: Record, turn: float) -> None:
 
 
 @kernel
-def _remaining_turn(rx: Record, usable: NDArray[np.uint8]) -> float:
-    """Carrier offset left in ``z``, radians a symbol, from the phase between pieces of the known sequence."""
+def _equalised(rx: Record, k: int) -> tuple[np.float32, np.float32]:
+    """Equaliser output at the known symbol ``k``."""
+    y_re, y_im = np.float32(0), np.float32(0)
+    at = 2 * k + 1
+    for i in range(EQ_TAPS):
+        y_re += rx.tap_re[i] * rx.z_re[at + i] - rx.tap_im[i] * rx.z_im[at + i]
+        y_im += rx.tap_re[i] * rx.z_im[at + i] + rx.tap_im[i] * rx.z_re[at + i]
+    return y_re, y_im
+
+
+@kernel
+def _remaining_turn(rx: Record, usable: NDArray[np.uint8], equalised: bool) -> float:
+    """Carrier offset left in ``z``, radians a symbol, from the phase between pieces of the known sequence.
+
+    ``equalised``: through the present taps; what a line smears from symbol to symbol turns the pieces, too.
+    """
     known = KNOWN_START[rx.row]
     sum_re, sum_im = 0.0, 0.0
     last_re, last_im = 0.0, 0.0
@@ -60,9 +74,11 @@ def _remaining_turn(rx: Record, usable: NDArray[np.uint8]) -> float:
         for k in range(piece * _PIECE, (piece + 1) * _PIECE):
             if usable[k]:
                 c = POINT[rx.row, KNOWN[known + k]]
-                z_re, z_im = rx.z_re[_FIRST + 2 * k], rx.z_im[_FIRST + 2 * k]
-                re += z_re * c.real + z_im * c.imag
-                im += z_im * c.real - z_re * c.imag
+                y_re, y_im = rx.z_re[_FIRST + 2 * k], rx.z_im[_FIRST + 2 * k]
+                if equalised:
+                    y_re, y_im = _equalised(rx, k)
+                re += y_re * c.real + y_im * c.imag
+                im += y_im * c.real - y_re * c.imag
         sum_re += re * last_re + im * last_im
         sum_im += im * last_re - re * last_im
         last_re, last_im = re, im
@@ -212,7 +228,7 @@ def fit(rx: Record) -> None:
     rx.step = SAMPLE_RATE_HZ / (2.0 * BAUD[rx.row])
     usable = np.ones(FIT_SYMBOLS, np.uint8)
     turn = rx.turn
-    for _ in range(2):
+    for again in range(2):
         reach = (EQ_CENTRE + 2) * rx.step + half
         for k in range(FIT_SYMBOLS):
             instant = first + 2 * k * rx.step
@@ -228,12 +244,12 @@ def fit(rx: Record) -> None:
             rx.z_re[k] *= scale
             rx.z_im[k] *= scale
         _turn_by(rx, turn)
-        more = _remaining_turn(rx, usable)
+        more = _remaining_turn(rx, usable, again == 1)
         _turn_by(rx, more)
         turn += more
         _solve(rx, usable)
         late, drift = _judge(rx, usable)
-        if _ == 0:
+        if again == 0:
             # late by drift more each symbol: our symbols are too long
             first -= late * 2 * rx.step
             rx.step *= 1.0 - min(max(drift, -6e-4), 6e-4)
