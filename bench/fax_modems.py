@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import dsp
 from dsp import burst
 from dsp.events import CarrierLost, DataReceived, FrameReceived, Trained, TrainingFailed
+from dsp.v29 import V29_4800_CODE
 from tests.peers import spandsp_peer as peer
 
 Audio = NDArray[np.int16]
@@ -33,7 +34,7 @@ class Modem:
     """One modulation at one rate, and what issue and theory say of its sensitivity (dB SNR over 0…4 kHz)."""
 
     name: str
-    code: int  # T.31
+    code: int  # T.31; V.29 4800 has one of ours
     peer: str
     rate: int
     ideal_db: float
@@ -45,6 +46,7 @@ class Modem:
 MODEMS = (
     Modem("V.27ter 2400", 24, "v27ter", 2400, 7.2, 8.0),
     Modem("V.27ter 4800", 48, "v27ter", 4800, 13.4, 14.2),
+    Modem("V.29 4800", V29_4800_CODE, "v29", 4800, 10.2, 11.1),
     Modem("V.29 7200", 72, "v29", 7200, 14.3, 15.2),
     Modem("V.29 9600", 96, "v29", 9600, 17.9, 18.8),
     Modem("V.17 7200", 73, "v17", 7200, 11.0, 12.2),

@@ -21,11 +21,12 @@ from dsp import (
     TrainingFailed,
     burst,
 )
+from dsp.v29 import V29_4800_CODE
 from tests.dsp.corpus import SOUNDS, clip, clip_of, random_v21
 from tests.dsp.signals import Samples, joined, silence
 
 #: One channel listens for each; V.21 flags are listened for by all of them.
-CODES = (3, 24, 48, 72, 96, 73, 97, 121, 145)
+CODES = (3, 24, 48, V29_4800_CODE, 72, 96, 73, 97, 121, 145)
 _CLIP_S = 10
 _N_CLIPS = 9  # a minute and a half of each sound
 

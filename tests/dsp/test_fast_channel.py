@@ -20,10 +20,11 @@ from dsp.hdlc import fcs
 from dsp.level import measure_dbm0
 from dsp.line_model import Idle, Line, Noise
 from dsp.qam_tables import MODULATIONS
+from dsp.v29 import V29_4800_CODE
 from tests.dsp.signals import Samples, amplified, joined, noise, play, record, silence
 
-CODES = [24, 48, 72, 96, 73, 145]
-RATE = {24: 2400, 48: 4800, 72: 7200, 96: 9600, 73: 7200, 145: 14400}
+CODES = [24, 48, V29_4800_CODE, 72, 96, 73, 145]
+RATE = {m.code: m.bit_rate for m in MODULATIONS}
 DATA = np.random.default_rng(31).integers(0, 256, 1500, dtype=np.uint8).tobytes()
 DCS = b"\xff\x13\x82\x00\x46\x70"
 

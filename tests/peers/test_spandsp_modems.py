@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dsp import g711
 from dsp.qam_tx import qam_burst
+from dsp.v29 import V29_4800_CODE
 from tests.dsp.qam_bench import receive, receive_in_turn
 from tests.peers import spandsp_peer as peer
 
@@ -19,7 +20,13 @@ pytestmark = [
 N_STARTS = 20
 RATES = pytest.mark.parametrize(
     ("modulation", "rate", "code"),
-    [("v27ter", 2400, 24), ("v27ter", 4800, 48), ("v29", 7200, 72), ("v29", 9600, 96)],
+    [
+        ("v27ter", 2400, 24),
+        ("v27ter", 4800, 48),
+        ("v29", 4800, V29_4800_CODE),
+        ("v29", 7200, 72),
+        ("v29", 9600, 96),
+    ],
 )
 
 
