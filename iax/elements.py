@@ -18,6 +18,8 @@ from typing import TypeAlias
 from iax.frames import Address, BadFrame
 
 MAX_VARIABLES = 32
+MAX_UNKNOWN = 32
+"""So many elements that we do not know are kept of a frame."""
 
 
 class Element(IntEnum):
@@ -188,6 +190,8 @@ class Elements:
     values: dict[Element, Value]
     variables: tuple[str, ...] = ()
     """Every VARIABLE element, "name=value"."""
+    unknown: tuple[tuple[int, bytes], ...] = ()
+    """Number and octets of elements that the table lacks, in their order."""
 
     def __contains__(self, element: Element) -> bool:
         return element in self.values
@@ -211,6 +215,15 @@ class Elements:
         """Return a socket address, or None."""
         value = self.values.get(element)
         return value if isinstance(value, tuple) else None
+
+    def encode(self) -> bytes:
+        """Return the octets: what the table has, VARIABLEs, and what is unknown as it came. Text that would
+        not fit (each octet that was no UTF-8 has become three) is cut."""
+        pairs = [*self.values.items(), *((Element.VARIABLE, variable) for variable in self.variables)]
+        fitting: list[Pair] = [
+            (element, fit_text(value) if isinstance(value, str) else value) for element, value in pairs
+        ]
+        return encode(fitting, self.unknown)
 
 
 NO_ELEMENTS = Elements({})
@@ -248,16 +261,21 @@ def datetime_of(elements: Elements) -> datetime | None:
         return None
 
 
-def encode(pairs: Iterable[Pair]) -> bytes:
-    """Return the octets of PAIRS in their order; raise ValueError or TypeError if a value does not fit."""
+def encode(pairs: Iterable[Pair], unknown: Iterable[tuple[int, bytes]] = ()) -> bytes:
+    """Return the octets of PAIRS in their order, and of the elements UNKNOWN to the table, by number; raise
+    ValueError or TypeError if a value does not fit."""
     parts: list[bytes] = []
     for element, value in pairs:
-        data = _encode_value(element, value)
-        if len(data) > 255:
-            raise ValueError(f"{element.name} has {len(data)} octets; an information element holds 255")
-        parts.append(bytes((element, len(data))))
-        parts.append(data)
+        parts += _framed(element, element.name, _encode_value(element, value))
+    for number, data in unknown:
+        parts += _framed(number, f"element {number}", data)
     return b"".join(parts)
+
+
+def _framed(number: int, name: str, data: bytes) -> tuple[bytes, bytes]:
+    if len(data) > 255:
+        raise ValueError(f"{name} has {len(data)} octets; an information element holds 255")
+    return bytes((number, len(data))), data
 
 
 def _encode_value(element: Element, value: Value) -> bytes:
@@ -290,13 +308,16 @@ def _encode_address(address: Address) -> bytes:
 
 
 def decode_untrusted(payload: bytes) -> Elements:
-    """Return the elements of PAYLOAD; raise `BadFrame` if any one is malformed. Unknown ones are skipped."""
+    """Return the elements of PAYLOAD; raise `BadFrame` if any one is malformed. Unknown ones are kept."""
     if not payload:
         return NO_ELEMENTS
     values: dict[Element, Value] = {}
     variables: list[str] = []
+    unknown: list[tuple[int, bytes]] = []
     for number, data in _split_untrusted(payload):
         if number not in _KNOWN:
+            if len(unknown) < MAX_UNKNOWN:
+                unknown.append((number, data))
             continue
         element = Element(number)
         value = _decode_value_untrusted(element, data)
@@ -305,7 +326,7 @@ def decode_untrusted(payload: bytes) -> Elements:
                 variables.append(str(value))
         else:
             values[element] = value
-    return Elements(values, tuple(variables))
+    return Elements(values, tuple(variables), tuple(unknown))
 
 
 _KNOWN = frozenset(int(element) for element in Element)

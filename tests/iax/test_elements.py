@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iax.elements import KINDS, Element, Kind, Value, clean_text, decode_untrusted, encode
+from iax.elements import KINDS, MAX_UNKNOWN, Element, Kind, Value, clean_text, decode_untrusted, encode
 from iax.frames import BadFrame
 
 SAMPLES: dict[Kind, Value] = {
@@ -59,8 +59,16 @@ def test_known_octets() -> None:
     assert encode([(Element.FORMAT2, 4)]).hex(" ") == "38 09 00 00 00 00 00 00 00 00 04"
 
 
-def test_unknown_elements_are_skipped() -> None:
-    assert decode_untrusted(b"\xc8\x03abc" + encode([(Element.REFRESH, 60)])).number(Element.REFRESH) == 60
+def test_unknown_elements_are_tolerated_and_kept() -> None:
+    octets = encode([(Element.REFRESH, 60)]) + b"\xc8\x03abc\x00\x00"
+    elements = decode_untrusted(octets)
+    assert elements.number(Element.REFRESH) == 60
+    assert elements.unknown == ((200, b"abc"), (0, b""))
+    assert elements.encode() == octets
+    many = decode_untrusted(b"\xc8\x01x" * 300)
+    assert many.unknown == ((200, b"x"),) * MAX_UNKNOWN
+    with pytest.raises(ValueError, match="element 200 has 256 octets"):
+        encode([], [(200, bytes(256))])
 
 
 def test_format2_of_another_version_spoils_the_frame() -> None:
@@ -132,3 +140,5 @@ def test_whatever_arrives_parses_or_is_a_bad_frame(payload: bytes) -> None:
         return
     for element in elements.values:
         assert elements.text(element) == clean_text(elements.text(element))
+    assert len(elements.unknown) <= MAX_UNKNOWN
+    assert decode_untrusted(elements.encode()) == elements or "\ufffd" in str(elements)
