@@ -111,6 +111,8 @@ class ModemConfig:
     server_key: bytes = b""
     """PEM: the PBX proves itself by RSA when it calls."""
     challenge_calls: bool = False
+    number_withheld: bool = False
+    """The called party is not shown `cidnumber`."""
     demand_call_token: bool = False
     """The PBX's calls must return a call token, so that nobody can make one in its name blindly."""
     allow_plaintext: bool = False

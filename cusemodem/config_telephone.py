@@ -160,6 +160,13 @@ def _words(text: str) -> list[str]:
     return words
 
 
+def _read_presentation(text: str) -> Fields:
+    words = {"allowed": False, "restricted": True}
+    if text.lower() not in words:
+        raise ValueError(f"{text!r} is out of place; write allowed or restricted")
+    return {"number_withheld": words[text.lower()]}
+
+
 TELEPHONE_KEYS: dict[str, Callable[[str], Fields]] = {
     "backup_servers": _read_backup_servers,
     "codecs": _read_codecs,
@@ -168,6 +175,7 @@ TELEPHONE_KEYS: dict[str, Callable[[str], Fields]] = {
     "inkeys": _key_reader("server_key", _public, "the PBX's public RSA key"),
     "challenge_calls": _flag("challenge_calls"),
     "demand_call_token": _flag("demand_call_token"),
+    "cidpresentation": _read_presentation,
     "allow_plaintext": _flag("allow_plaintext"),
     "trunk": _flag("trunk"),
     "transfer": _flag("transfer"),

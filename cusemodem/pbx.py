@@ -30,6 +30,7 @@ def peer_config(config: ModemConfig, addresses: tuple[iax.Address, ...]) -> iax.
         server_key=config.server_key,
         encryption=_ENCRYPTION[config.encryption],
         challenge_calls=config.challenge_calls or bool(config.server_key),
+        presentation=iax.Presentation.RESTRICTED if config.number_withheld else None,
         demand_call_token=config.demand_call_token,
         allow_plaintext=config.allow_plaintext,
         trunk=config.trunk,

@@ -8,6 +8,7 @@ from iax.arrival_queue import ArrivalQueue
 from iax.auth import Account, PeerConfig
 from iax.call import Call
 from iax.call_state import CallState, CallStatistics
+from iax.caller_id import Presentation
 from iax.encryption import Encryption
 from iax.endpoint import Endpoint, EndpointStatistics
 from iax.events import (
@@ -22,6 +23,7 @@ from iax.events import (
     CallResumed,
     CallRinging,
     CallTransferred,
+    DtmfBegan,
     DtmfReceived,
     Event,
     FormatChanged,
@@ -61,6 +63,7 @@ __all__ = [
     "CallState",
     "CallStatistics",
     "CallTransferred",
+    "DtmfBegan",
     "DtmfReceived",
     "Encryption",
     "Endpoint",
@@ -73,6 +76,7 @@ __all__ = [
     "MediaStatistics",
     "PeerConfig",
     "Playout",
+    "Presentation",
     "Registered",
     "Registration",
     "RegistrationRejected",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from iax.caller_id import Presentation
 from iax.elements import Element, Elements, Pair
 from iax.encryption import Encryption
 from iax.frames import Address
@@ -55,6 +56,8 @@ class PeerConfig:
     """Change the key of an encrypted call every few minutes, if the server knows how."""
     challenge_calls: bool = False
     """Its calls to us must prove `secret` or `server_key` too. Calls that are to be encrypted always do."""
+    presentation: Presentation | None = None
+    """Whether our number may be shown, in calls that do not say it themselves; None: it may."""
     demand_call_token: bool = False
     """Its calls to us must return a call token first: nobody else can make one with its address."""
     trunk: bool = False

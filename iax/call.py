@@ -14,11 +14,17 @@ from iax.call_authentication import CallerCheck
 from iax.call_machine import CallMachine
 from iax.call_setup import MAX_NAME, PROTOCOL_VERSION, Offer, checked_number, write_new
 from iax.call_state import ALIVE, BEFORE_ANSWER, DTMF_DIGITS, WITH_MEDIA, CallState, CallStatistics
+from iax.caller_id import Presentation
 from iax.dialogue import Desk
 from iax.elements import Element, clean_text, fit_text
 from iax.events import CallEnded, Event, IncomingCall
 from iax.formats import Format, choose
 from iax.frames import Address, Command, Control, FrameType
+
+DTMF_S = 0.1
+DTMF_PAUSE_S = 0.08
+"""A digit and the pause behind it; Asterisk stretches digits shorter than 80 ms, pauses shorter than 45."""
+MAX_KEYS = 64
 
 
 class Call(CallMachine):
@@ -35,8 +41,8 @@ class Call(CallMachine):
         self.username = ""
         self.called_context = ""
         self.presentation: int | None = None
-        """Q.931 presentation of the calling number, None if not given: 0x2x restricted, 0x43 not
-        available."""
+        """Of the calling number: a value of `Presentation`, or another that the peer made up; None if it gave
+        none."""
         self.date_time: datetime | None = None
         """The peer's local time when it called."""
 
@@ -50,6 +56,8 @@ class Call(CallMachine):
         *,
         calling_number: str,
         calling_name: str,
+        presentation: Presentation | None = None,
+        ani: str = "",
         formats: Sequence[Format],
         date_time: datetime | None = None,
     ) -> None:
@@ -59,6 +67,9 @@ class Call(CallMachine):
         self.called_number = self.dnid = checked_number(number)
         self.calling_number = checked_number(calling_number)
         self.calling_name = fit_text(clean_text(calling_name), MAX_NAME)
+        presentation = peer.presentation if presentation is None else presentation
+        self.presentation = presentation
+        self.ani = checked_number(ani)
         self.username = peer.username
         self.called_context = peer.context
         if not formats:
@@ -70,6 +81,8 @@ class Call(CallMachine):
             self.called_number,
             calling_number=self.calling_number,
             calling_name=self.calling_name,
+            presentation=presentation,
+            ani=self.ani,
             formats=self.formats,
             date_time=date_time,
         )
@@ -168,12 +181,31 @@ class Call(CallMachine):
         """End the call, whatever its state."""
         self._end_locally(cause, text, now)
 
-    def send_dtmf(self, digit: str, now: float) -> None:
-        """Press a key; raise ValueError if it is none of 0-9 * # A-D."""
-        if len(digit) != 1 or digit.upper() not in DTMF_DIGITS:
-            raise ValueError(f"{digit!r} is not a DTMF digit (0-9 * # A-D)")
+    def send_dtmf(self, digit: str, now: float, duration_s: float = DTMF_S) -> None:
+        """Press a key for DURATION_S, after those that are pressed already; at most `MAX_KEYS` wait.
+
+        Raise ValueError if it is none of 0-9 * # A-D.
+        """
+        key = _key(digit)
+        if self.state in WITH_MEDIA and len(self._keys) + 2 <= 2 * MAX_KEYS:
+            down = max(now, self._keys_end)
+            self._keys_end = down + duration_s + DTMF_PAUSE_S
+            self._keys += (down, FrameType.DTMF_BEGIN, key), (down + duration_s, FrameType.DTMF, key)
+            self.press_keys(now)
+            self.desk.scheduler.reschedule(self)
+
+    def dtmf_down(self, digit: str, now: float) -> None:
+        """Press a key until `dtmf_up`; raise ValueError as `send_dtmf` does."""
+        self._send_key(FrameType.DTMF_BEGIN, digit, now)
+
+    def dtmf_up(self, digit: str, now: float) -> None:
+        """Let a key go; a peer that has not been told that it went down takes it for a whole digit."""
+        self._send_key(FrameType.DTMF, digit, now)
+
+    def _send_key(self, frame_type: FrameType, digit: str, now: float) -> None:
+        key = _key(digit)
         if self.state in WITH_MEDIA:
-            self.send_frame(FrameType.DTMF, ord(digit.upper()), b"", now)
+            self.send_frame(frame_type, key, b"", now)
 
     def send_text(self, text: str, now: float) -> None:
         """Send a text frame of at most 1000 octets."""
@@ -225,3 +257,9 @@ class Call(CallMachine):
             self._send_cause(command, cause, text, now)
         self._close(now)
         self.tell(lambda call: CallEnded(call, cause, text or causes.cause_text(cause), local=True))
+
+
+def _key(digit: str) -> int:
+    if len(digit) != 1 or digit.upper() not in DTMF_DIGITS:
+        raise ValueError(f"{digit!r} is not a DTMF digit (0-9 * # A-D)")
+    return ord(digit.upper())

@@ -10,6 +10,8 @@ UNSUPPORT. A call may be ended from any state, from either side; `CallEnded` com
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,7 @@ from iax.events import (
     CallResumed,
     CallRinging,
     CallTransferred,
+    DtmfBegan,
     DtmfReceived,
     Event,
     FormatChanged,
@@ -76,6 +79,9 @@ class CallMachine(CallMedia):
         self._invalid_since: float | None = None
         self.follow_transfers = False
         self._transfer: Transfer | None = None
+        self._keys: deque[tuple[float, FrameType, int]] = deque()
+        """Keys to be pressed and let go: when, the frame's type, the key's character."""
+        self._keys_end = -1e9
         self._answered_at: float | None = None
         self._ended_at: float | None = None
 
@@ -115,16 +121,17 @@ class CallMachine(CallMedia):
                 control[1](self, now)
             elif self.outgoing:
                 self.frames_out_of_state += 1
-        elif frame.type == FrameType.DTMF:
+        elif frame.type in (FrameType.DTMF_BEGIN, FrameType.DTMF):
             if self.state in WITH_MEDIA and 0 < frame.subclass < 128 and chr(frame.subclass) in DTMF_DIGITS:
                 digit = chr(frame.subclass)
-                self.tell(lambda call: DtmfReceived(call, digit))
+                kind = DtmfBegan if frame.type == FrameType.DTMF_BEGIN else DtmfReceived
+                self.tell(lambda call: kind(call, digit))
         elif frame.type == FrameType.TEXT:
             text = clean_text(frame.payload.rstrip(b"\0").decode("utf-8", "replace"))
             self.tell(lambda call: TextReceived(call, text))
         elif frame.type == FrameType.COMFORT_NOISE:
             self.jitter.comfort_noise()
-        # video, image, HTML, modem, null, DTMF begin: acknowledged, no use to us
+        # video, image, HTML, modem, null: acknowledged, no use to us
 
     def handle_after_end(self, now: float) -> None:
         """Hang up a call that was given up before the server ever answered NEW."""
@@ -189,10 +196,12 @@ class CallMachine(CallMedia):
     def own_timer(self) -> float | None:
         """Return when the next PING is due, or a wait ends."""
         if self._invalid_since is not None:
-            return self._invalid_since + INVALID_GRACE_S
+            return min(self._invalid_since + INVALID_GRACE_S, self._keys[0][0] if self._keys else math.inf)
         if self.state is CallState.AUTHENTICATING:
             return self.link.zero + AUTHENTICATION_WAIT_S
         due = self._ping_due if self._rotation_due is None else min(self._ping_due, self._rotation_due)
+        if self._keys:
+            due = min(due, self._keys[0][0])
         transfer = self._transfer
         if transfer is None:
             return due
@@ -209,6 +218,7 @@ class CallMachine(CallMedia):
             if now >= self.link.zero + AUTHENTICATION_WAIT_S:
                 self._refuse(causes.NOT_SUBSCRIBED, "No authority found", now)
             return
+        self.press_keys(now)
         if now >= self._ping_due:
             self._ping_due = now + PING_INTERVAL_S
             if self.link.remote:
@@ -221,6 +231,12 @@ class CallMachine(CallMedia):
                 self.send(Command.TXREJ, [], now)
             elif not self._transfer.connected and now >= self._transfer.connect_due:
                 self._connect(self._transfer, now)
+
+    def press_keys(self, now: float) -> None:
+        """Send the keys that are due."""
+        while self._keys and self._keys[0][0] <= now:
+            _, frame_type, key = self._keys.popleft()
+            self.send_frame(frame_type, key, b"", now)
 
     def change_key(self, now: float) -> None:
         """Encrypt with a new key from now on. Does nothing unless both sides know key rotation."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from iax.auth import PeerConfig
+from iax.caller_id import Presentation
 from iax.elements import Element, Elements, Pair, clean_text, datetime_of, encode_datetime, fit_text
 from iax.encryption import AES128, KEY_ROTATION, Encryption
 from iax.formats import Format, capability, codec_prefs
@@ -15,8 +16,6 @@ PROTOCOL_VERSION = 2
 MAX_NUMBER = 79
 MAX_NAME = 79
 """Octets, as in chan_iax2 (AST_MAX_EXTENSION)."""
-NUMBER_UNAVAILABLE = 0x43
-"""Q.931 presentation of a number that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +68,17 @@ def write_new(
     *,
     calling_number: str,
     calling_name: str,
+    presentation: Presentation | None,
+    ani: str,
     formats: Sequence[Format],
     date_time: datetime | None,
 ) -> list[Pair]:
-    """Return the elements of NEW in chan_iax2's order, VERSION first; the call token comes behind them."""
+    """Return the elements of NEW in chan_iax2's order, VERSION first; the call token comes behind them.
+
+    PRESENTATION None: as it may be with or without a CALLING_NUMBER.
+    """
+    if presentation is None:
+        presentation = Presentation.ALLOWED if calling_number else Presentation.UNAVAILABLE
     mask = capability(formats)
     pairs: list[Pair] = [
         (Element.VERSION, PROTOCOL_VERSION),
@@ -82,12 +88,14 @@ def write_new(
     if calling_number:
         pairs.append((Element.CALLING_NUMBER, calling_number))
     pairs += [
-        (Element.CALLINGPRES, 0 if calling_number else NUMBER_UNAVAILABLE),
+        (Element.CALLINGPRES, int(presentation)),
         (Element.CALLINGTON, 0),
         (Element.CALLINGTNS, 0),
     ]
     if calling_name:
         pairs.append((Element.CALLING_NAME, calling_name))
+    if ani:
+        pairs.append((Element.CALLING_ANI, ani))
     pairs.append((Element.DNID, number))
     if peer.context:
         pairs.append((Element.CALLED_CONTEXT, peer.context))

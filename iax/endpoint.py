@@ -27,6 +27,7 @@ from iax.call import Call
 from iax.call_authentication import CallerCheck
 from iax.call_setup import Offer, read_new
 from iax.call_state import CallState
+from iax.caller_id import Presentation
 from iax.dialogue import Desk, Dialogue
 from iax.dialogues import MAX_DIALOGUES, Dialogues
 from iax.elements import NO_ELEMENTS, Element, Elements, decode_untrusted
@@ -198,13 +199,17 @@ class Endpoint:
         *,
         calling_number: str = "",
         calling_name: str = "",
+        presentation: Presentation | None = None,
+        ani: str = "",
         formats: Sequence[Format] | None = None,
         playout: Playout | None = None,
         date_time: datetime | None = None,
     ) -> Call:
         """Call NUMBER through PEER. Raise ValueError if the number cannot be dialled.
 
-        The first of FORMATS is what we ask for; the server chooses. DATE_TIME: our local time, to be told.
+        CALLING_NUMBER and CALLING_NAME: who calls; PRESENTATION: whether that may be shown (None: as PEER has
+        it); ANI: the number that pays. The first of FORMATS is what we ask for; the server chooses.
+        DATE_TIME: our local time, to be told.
         """
         address = self.address_of(peer)
         call = Call(self._desk, self._dialogues.new_number(), address, now)
@@ -214,6 +219,8 @@ class Endpoint:
             now,
             calling_number=calling_number,
             calling_name=calling_name,
+            presentation=presentation,
+            ani=ani,
             formats=self._formats if formats is None else formats,
             date_time=date_time,
         )

@@ -113,8 +113,17 @@ class FormatChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DtmfBegan:
+    """A key went down at the far end; `DtmfReceived` follows. Not every program tells."""
+
+    call: Call
+    digit: str
+    """One of 0-9 * # A-D."""
+
+
+@dataclass(frozen=True, slots=True)
 class DtmfReceived:
-    """A key was pressed at the far end."""
+    """A key was pressed at the far end, and is up again."""
 
     call: Call
     digit: str
@@ -207,6 +216,7 @@ Event: TypeAlias = (
     | CallEnded
     | CallTransferred
     | FormatChanged
+    | DtmfBegan
     | DtmfReceived
     | TextReceived
     | VoiceReceived

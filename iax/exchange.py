@@ -31,6 +31,7 @@ from iax.events import (
     CallEnded,
     CallProgress,
     CallRinging,
+    DtmfBegan,
     DtmfReceived,
     Event,
     FormatChanged,
@@ -198,6 +199,7 @@ class Exchange:
             | CallRinging
             | CallProgress
             | CallAnswered
+            | DtmfBegan
             | DtmfReceived
             | TextReceived
             | FormatChanged,
@@ -218,8 +220,10 @@ class Exchange:
                 other.answer(now)
                 caller = other.calling_number or other.account
                 self._notices.append(f"{caller} is talking to {other.called_number}")
+            case DtmfBegan(digit=digit):
+                other.dtmf_down(digit, now)
             case DtmfReceived(digit=digit):
-                other.send_dtmf(digit, now)
+                other.dtmf_up(digit, now)
             case TextReceived(text=text):
                 other.send_text(text, now)
             case FormatChanged(format=format_):

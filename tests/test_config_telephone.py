@@ -8,7 +8,7 @@ import pytest
 
 from cusemodem.config import ConfigError, ModemConfig, load
 from cusemodem.pbx import peer_config, server_names
-from iax import ALAW, ULAW, Address, Encryption, PeerConfig
+from iax import ALAW, ULAW, Address, Encryption, PeerConfig, Presentation
 from tests.iax.keys import PRIVATE_KEY, PUBLIC_KEY
 
 HERE: Address = ("192.0.2.1", 4569)
@@ -96,13 +96,15 @@ def test_switches(tmp_path: Path) -> None:
     found = peer(
         tmp_path,
         *("trunk = yes", "challenge_calls = yes", "allow_plaintext = yes", "transfer = yes"),
-        "demand_call_token = yes",
+        *("demand_call_token = yes", "cidpresentation = restricted"),
         *("keep_alive = 15", "accept_from = 192.0.2.9, [2001:db8::9]"),
     )
     assert found.trunk
     assert found.follow_transfers
     assert found.challenge_calls
     assert found.demand_call_token
+    assert found.presentation is Presentation.RESTRICTED
+    assert peer(tmp_path, "cidpresentation = allowed").presentation is None
     assert found.allow_plaintext
     assert found.keep_alive_s == 15
     assert found.accept_from == ("192.0.2.9", "2001:db8::9")
@@ -127,6 +129,7 @@ def test_switches(tmp_path: Path) -> None:
         ),
         (["inkeys = {empty}"], "this is no public key in PEM; write the path of a PEM file with the PBX's"),
         (["encryption = maybe"], "encryption: 'maybe' is out of place; write no, yes or require"),
+        (["cidpresentation = no"], "cidpresentation: 'no' is out of place; write allowed or restricted"),
         (["keep_alive = 1"], "keep_alive: '1' is out of place; write auto, no, or seconds from 5 to 3600"),
         (["accept_from = pbx"], "accept_from: 'pbx' is no address; write IPv4 or IPv6 addresses"),
         (["backup_servers = a b c d e f g h i"], "backup_servers: 9 servers are too many; write up to 8"),

@@ -21,13 +21,16 @@ from iax import (
     CallProgress,
     CallRinging,
     CallState,
+    DtmfBegan,
     DtmfReceived,
     Endpoint,
     FormatChanged,
     IncomingCall,
     PeerConfig,
+    Presentation,
     TextReceived,
 )
+from iax.call import MAX_KEYS
 from iax.call_machine import COMMANDS, CONTROLS, MAX_CHALLENGES
 from iax.elements import Element
 from iax.formats import Format
@@ -66,6 +69,26 @@ class TestCallingOut:
             Element.CALLTOKEN: b"",
         }
         assert b"secret" not in new.payload
+
+    @pytest.mark.parametrize(
+        ("number", "config", "call", "sent"),
+        [
+            ("555", None, None, Presentation.ALLOWED),
+            ("", None, None, Presentation.UNAVAILABLE),
+            ("555", None, Presentation.RESTRICTED, Presentation.RESTRICTED),
+            ("555", Presentation.RESTRICTED, None, Presentation.RESTRICTED),
+            ("555", Presentation.RESTRICTED, Presentation.ALLOWED, Presentation.ALLOWED),
+        ],
+    )
+    def test_the_number_may_be_withheld(
+        self, number: str, config: Presentation | None, call: Presentation | None, sent: Presentation
+    ) -> None:
+        peer = RawPeer()
+        peer.config = PeerConfig(SERVER, "101", "secret101", presentation=config)
+        _, new = peer.called("1", calling_number=number, presentation=call, ani="556")
+        assert elements(new).number(Element.CALLINGPRES) == sent
+        assert elements(new).text(Element.CALLING_NUMBER) == number
+        assert elements(new).text(Element.CALLING_ANI) == "556"
 
     def test_the_call_token_is_returned_once_more_with_the_same_number(self) -> None:
         peer = RawPeer()
@@ -311,15 +334,54 @@ class TestInACall:
     def test_dtmf_and_text(self) -> None:
         peer = RawPeer()
         call = peer.up()
-        peer.send(ord("#"), type_=FrameType.DTMF)
-        peer.send(ord("x"), type_=FrameType.DTMF)
+        for type_ in (FrameType.DTMF_BEGIN, FrameType.DTMF):
+            peer.send(ord("#"), type_=type_)
+            peer.send(ord("x"), type_=type_)
         peer.send(0, type_=FrameType.TEXT, payload=b"hello\r\nCONNECT\0")
-        assert peer.events() == [DtmfReceived(call, "#"), TextReceived(call, "helloCONNECT")]
+        assert peer.events() == [
+            DtmfBegan(call, "#"),
+            DtmfReceived(call, "#"),
+            TextReceived(call, "helloCONNECT"),
+        ]
         peer.got()
-        call.send_dtmf("a", peer.now)
-        assert peer.commands() == [(FrameType.DTMF, ord("A"))]
-        with pytest.raises(ValueError, match="DTMF"):
-            call.send_dtmf("x", peer.now)
+        for press in (call.send_dtmf, call.dtmf_down, call.dtmf_up):
+            with pytest.raises(ValueError, match="DTMF"):
+                press("x", peer.now)
+        call.dtmf_down("*", peer.now)
+        call.dtmf_up("*", peer.now)
+        assert peer.commands() == [(FrameType.DTMF_BEGIN, ord("*")), (FrameType.DTMF, ord("*"))]
+
+    def test_digits_that_are_dialled_at_once_are_pressed_one_after_the_other(self) -> None:
+        peer = RawPeer()
+        call = peer.up()
+        began = peer.now
+        for digit in "12a":
+            call.send_dtmf(digit, peer.now)
+        pressed = []
+        while len(pressed) < 6:
+            assert peer.now < began + 1
+            for frame in peer.got():
+                if frame.type in (FrameType.DTMF_BEGIN, FrameType.DTMF) and not frame.retransmitted:
+                    pressed.append((chr(frame.subclass), frame.type, peer.now - began))
+            peer.send(Command.ACK)
+            peer.wait(0.01)
+        assert [key for key, _, _ in pressed] == list("1122AA")
+        assert [type_ for _, type_, _ in pressed] == [FrameType.DTMF_BEGIN, FrameType.DTMF] * 3
+        times = [time for _, _, time in pressed]
+        assert times == pytest.approx([0.0, 0.1, 0.18, 0.28, 0.36, 0.46], abs=0.011)
+
+    def test_more_digits_than_anyone_dials_take_no_room(self) -> None:
+        peer = RawPeer()
+        call = peer.up()
+        for _ in range(1000):
+            call.send_dtmf("1", peer.now)
+        n_digits = 0
+        for _ in range(3000):
+            peer.wait(0.01)
+            n_digits += sum(f.type == FrameType.DTMF and not f.retransmitted for f in peer.got())
+            peer.send(Command.ACK)
+        assert n_digits == MAX_KEYS
+        assert call.state is CallState.UP
 
     def test_audio_both_ways(self) -> None:
         peer = RawPeer()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import random
 import re
 import sys
 from pathlib import Path
+from typing import get_args
 
 import trio
 
-from iax import Account, CallAnswered, Endpoint, PeerConfig
+import iax
+from iax import Account, Call, CallAnswered, Endpoint, Event, PeerConfig
 from iax.exchange_server import serve
 from iax.socket import Socket
 
@@ -23,6 +27,16 @@ def phone() -> str:
 def test_it_is_short() -> None:
     body = phone().split("async def main")[1].split("trio.run")[0]
     assert len(body.strip().splitlines()) <= 32
+
+
+def test_every_public_name_is_in_it() -> None:
+    names = set(inspect.signature(Endpoint).parameters) | set(inspect.signature(Endpoint.call).parameters)
+    names |= {name for kind in (Endpoint, Call) for name in vars(kind) if not name.startswith("_")}
+    names |= {field.name for field in dataclasses.fields(PeerConfig)}
+    names |= {kind.__name__ for kind in get_args(Event) if kind.__name__ in iax.__all__}
+    inner = {"self", "tell", "start_outgoing", "start_incoming"}
+    words = set(re.findall(r"\w+", DOCUMENT.read_text()))
+    assert sorted(names - inner - words) == []
 
 
 async def test_the_echo_phone_echoes(tmp_path: Path) -> None:

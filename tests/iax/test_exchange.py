@@ -18,6 +18,7 @@ from iax import (
     CallAnswered,
     CallEnded,
     CallRinging,
+    DtmfBegan,
     DtmfReceived,
     Endpoint,
     Format,
@@ -28,6 +29,7 @@ from iax import (
     milliwatt,
 )
 from iax.auth import md5_result
+from iax.call import DTMF_S
 from iax.elements import Element
 from iax.exchange import Exchange
 from iax.frames import Command, Control, FrameType
@@ -284,7 +286,10 @@ def test_dtmf_and_text_cross_the_bridge() -> None:
     here.wait(CallAnswered)
     out.send_dtmf("5", house.network.now)
     incoming.send_text("hello", house.network.now)
+    assert there.wait(DtmfBegan).digit == "5"
+    began = house.network.now
     assert there.wait(DtmfReceived).digit == "5"
+    assert house.network.now - began == pytest.approx(DTMF_S, abs=0.001), "it lasts as long behind the bridge"
     assert here.wait(TextReceived).text == "hello"
 
 

@@ -23,8 +23,10 @@ from iax import (
     CallEnded,
     CallProgress,
     CallRinging,
+    DtmfBegan,
     DtmfReceived,
     IncomingCall,
+    Presentation,
     Registered,
     RegistrationRejected,
     RegistrationReleased,
@@ -225,6 +227,7 @@ async def test_text_and_dtmf_both_ways(asterisk: Asterisk) -> None:
         phone.on_tick = lambda: call.send_audio(call.format.silence(160), trio.current_time())
         assert (await phone.wait(TextReceived)).text == "hello from the bed"
         await phone.wait(DtmfReceived, count=5)
+        assert "".join(event.digit for event in phone.events if isinstance(event, DtmfBegan)) == "1234#"
         digits = "".join(event.digit for event in phone.events if isinstance(event, DtmfReceived))
         assert digits == "1234#"
         call.hangup(trio.current_time())
@@ -237,6 +240,51 @@ async def test_text_and_dtmf_both_ways(asterisk: Asterisk) -> None:
             await trio.sleep(0.2)
         await phone.wait(CallEnded, count=2)
         assert "\t4711\n" in (asterisk.rundir / "rec" / "digits.tsv").read_text()
+        quick = phone.call("111", "9017")
+        phone.on_tick = lambda: quick.send_audio(quick.format.silence(160), trio.current_time())
+        await phone.wait(CallAnswered, count=3)
+        await trio.sleep(0.5)
+        for digit in "8826":
+            quick.send_dtmf(digit, trio.current_time())
+        await phone.wait(CallEnded, count=3)
+        assert "\t8826\n" in (asterisk.rundir / "rec" / "digits.tsv").read_text()
+
+
+async def test_a_key_is_down_for_as_long_as_it_was_pressed(asterisk: Asterisk) -> None:
+    """Asterisk's Echo() sends back the beginning and the end of a digit, each when it comes."""
+    async with phone_at(asterisk) as phone:
+        call = phone.call("111", "9002")
+        times: list[float] = []
+
+        def tick() -> None:
+            call.send_audio(call.format.silence(160), trio.current_time())
+            keys = [event for event in phone.events if isinstance(event, DtmfBegan | DtmfReceived)]
+            times.extend([trio.current_time()] * (len(keys) - len(times)))
+
+        phone.on_tick = tick
+        await phone.wait(CallAnswered)
+        call.send_dtmf("5", trio.current_time(), duration_s=0.5)
+        assert (await phone.wait(DtmfBegan)).digit == "5"
+        assert (await phone.wait(DtmfReceived)).digit == "5"
+        await trio.sleep(0.05)
+        began, ended = times
+        print(f"0.5 s come back as {ended - began:.3f} s")
+        assert 0.4 < ended - began < 0.65
+        call.hangup(trio.current_time())
+        await trio.sleep(0.1)
+
+
+@pytest.mark.asterisk_says("Call rejected by .*: Busy")
+async def test_a_withheld_number_is_withheld_behind_asterisk(asterisk: Asterisk) -> None:
+    async with phone_at(asterisk) as phone:
+        phone.endpoint.register(phone.account("109"), trio.current_time())
+        await phone.wait(Registered)
+        for n, presentation in enumerate((Presentation.ALLOWED, Presentation.RESTRICTED), 1):
+            phone.call("110", "109", calling_number="5551234", presentation=presentation)
+            incoming = (await phone.wait(IncomingCall, count=n)).call
+            assert incoming.presentation == presentation
+            incoming.reject(trio.current_time())
+            await phone.wait(CallEnded, count=2 * n)
 
 
 async def test_qualify_pokes_are_answered(asterisk: Asterisk) -> None:
