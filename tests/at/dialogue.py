@@ -123,11 +123,11 @@ class Dialogue:
         self._heard = 0
         "how much of `line.seen` the transcript has accounted for"
 
-    def play(self, name: str) -> None:
-        """Play a transcript to its end; nothing may have been said beyond it."""
+    def play(self, name: str, *, fax_class: str = "1") -> None:
+        """Play a transcript to its end, in class 1 or 1.0; nothing may have been said beyond it."""
         for where, step in steps(name):
             try:
-                self._step(step)
+                self._step(step.replace("+FCLASS=1", f"+FCLASS={fax_class}"))
             except AssertionError as error:
                 raise AssertionError(f"{where}: {step}\n{error}") from None
             self.n_steps += 1

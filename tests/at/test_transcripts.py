@@ -13,11 +13,14 @@ WHOLE = sorted(set(NAMES) - PARTS)
 """Transcripts that no other uses: each a whole call, or several."""
 
 
+@pytest.mark.parametrize("fax_class", ["1", "1.0"])
 @pytest.mark.parametrize("name", WHOLE)
-def test_transcript(name: str) -> None:
+def test_transcript(name: str, fax_class: str) -> None:
+    """Class 1 and 1.0 are the same."""
     dialogue = Dialogue()
-    dialogue.play(name)
+    dialogue.play(name, fax_class=fax_class)
     assert dialogue.n_steps > 10
+    assert dialogue.line.engine.settings.fax_class in (fax_class, "0")
 
 
 @pytest.mark.parametrize("program", ["hylafax", "mgetty", "efax"])
