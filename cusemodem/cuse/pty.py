@@ -77,6 +77,9 @@ class PtyDevice:
         self.n_reads = 0
         """How often what programs did was read: whether the reader lives."""
         self._slave_path = ""
+        # Why there is no pty after a hang-up: told by `serve`, for `flush` is called by others' business.
+        self._failure: DeviceError | None = None
+        self._sleep = trio.CancelScope()
         try:
             with privileged():
                 self._make_pty()
@@ -119,10 +122,13 @@ class PtyDevice:
         self._write()
 
     async def serve(self) -> None:
-        """Serve the pty until cancelled."""
+        """Serve the pty until cancelled. Raises :class:`DeviceError` when a hang-up cannot make a new one."""
         while True:
-            with trio.move_on_after(self._interval_s()):
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
+            with trio.move_on_after(self._interval_s()) as self._sleep:
+                if self._failure is None:
+                    await trio.lowlevel.wait_readable(self._epoll.fileno())
+            if self._failure is not None:
+                raise self._failure
             self._serve_batch()
 
     def close(self) -> None:
@@ -221,8 +227,16 @@ class PtyDevice:
         self._closed()
         # Closing this side is the hang-up: the host's files read 0, write EIO, poll HUP.
         os.close(self._master)
-        with self._privileged():
-            self._make_pty()
+        self._master = -1
+        try:
+            with self._privileged():
+                self._make_pty()
+        except OSError as error:
+            self._failure = DeviceError(f"{self._link}: cannot make a pty: {error.strerror}")
+        except DeviceError as error:
+            self._failure = error
+        if self._failure is not None:
+            self._sleep.cancel()
 
     def _settings(self) -> list[int]:
         # On the master these are the other side's.

@@ -197,6 +197,29 @@ async def test_a_hang_up_keeps_owner_and_mode(tmp_path: Path) -> None:
     assert given == [(True, False)] * 2
 
 
+async def test_a_hang_up_that_cannot_make_a_new_pty_ends_this_device_alone(tmp_path: Path) -> None:
+    """flush() is called between other lines' business, and never raises."""
+    link = tmp_path / "m"
+
+    async def hung_up() -> None:
+        async with modem_on_pty(link) as (modem, device):
+            host = open_raw(link, clocal=False)
+            await until(lambda: modem.port.open_count == 1)
+            link.unlink()
+            link.write_text("somebody else's")
+            modem.port.set_lines(dcd=True)
+            modem.port.set_lines(dcd=False)
+            device.flush()
+            device.flush()
+            assert os.read(host, 10) == b""
+            os.close(host)
+            with trio.fail_after(5):
+                await trio.sleep_forever()
+
+    with pytest.raises(DeviceError, match="m exists and is not a link: remove it"):
+        await hung_up()
+
+
 async def test_a_modem_that_is_behind_blocks_the_writer_and_loses_nothing(tmp_path: Path) -> None:
     async with modem_on_pty(tmp_path / "m") as (modem, _):
         modem.takes = False
