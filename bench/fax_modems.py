@@ -220,6 +220,12 @@ def _peer_transmit(modem: Modem, data: bytes) -> Audio:
     return audio
 
 
+def peer_send_frames(frames: list[bytes]) -> Audio:
+    """One V.21 carrier with these frames, given without their FCS."""
+    audio: Audio = peer.ModemTx("v21ch2", 300, peer.HdlcTx(frames)).all()
+    return audio
+
+
 def peer_frames(audio: Audio) -> list[bytes]:
     """Good V.21 frames in ``audio``, without their FCS."""
     sink = peer.HdlcRx()

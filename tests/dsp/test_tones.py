@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dsp import Bank, ToneDetected, TransmitDone
+from dsp import BLOCK, Bank, ToneDetected, TransmitDone
 from dsp.level import measure_dbm0
 from tests.dsp.signals import Samples, added, amplified, joined, noise, play, record, silence, tone
 
@@ -54,6 +54,27 @@ def test_a_tone_is_heard(name: str, frequencies: tuple[float, ...], level: float
         bank = Bank(1)
         events = play(bank, joined(silence(800), tone(frequency, level, 4800), silence(4000)))
         assert [event for _, event in events] == [ToneDetected(name)]
+
+
+@pytest.mark.parametrize("duration_ms", [425, 575])
+@pytest.mark.parametrize("frequency", [1062, 1100, 1138])
+def test_cng_is_heard_within_its_tolerances_wherever_blocks_begin(frequency: float, duration_ms: int) -> None:
+    """T.30: 0.5 s and 3 s, ±15 %; once each time. The shortest fills 20 blocks at the worst of 160 places."""
+    on, off = 8 * duration_ms, 24000 * 85 // 100
+    bank = Bank(BLOCK)
+    line = np.zeros((BLOCK, 2 * (on + off) + BLOCK), np.int16)
+    for late in range(BLOCK):
+        cadence = joined(tone(frequency, -20, on), silence(off))
+        line[late, late : late + 2 * (on + off)] = joined(cadence, cadence)
+        line[late] = added(line[late], noise(-40, line.shape[1], late))
+    times: list[list[int]] = [[] for _ in range(BLOCK)]
+    for k in range(0, line.shape[1] - BLOCK + 1, BLOCK):
+        bank.process(line[:, k : k + BLOCK], np.zeros(BLOCK, np.bool_))
+        for i, event in bank.events():
+            assert event == ToneDetected("cng")
+            times[i].append(k + BLOCK - i)
+    assert {len(heard) for heard in times} == {2}
+    assert all(heard[0] <= on + BLOCK and on + off < heard[1] <= 2 * on + off + BLOCK for heard in times)
 
 
 def test_our_own_tones_are_heard_once_each() -> None:
