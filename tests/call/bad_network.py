@@ -287,8 +287,9 @@ def main() -> int:
     print(table(verdicts))
     print(f"{len(verdicts)} calls of {virtual / len(verdicts):.0f} s, {virtual / lasted:.0f} times real time")
     goals = (
-        sum(not v.trouble for v in verdicts if v.trial.case == case and v.trial.way == way)
-        >= CASES[case].goal * options.runs
+        CASES[case].reached(
+            sum(not v.trouble for v in verdicts if v.trial.case == case and v.trial.way == way), options.runs
+        )
         for case in options.cases.split(",")
         for way in options.ways.split(",")
     )

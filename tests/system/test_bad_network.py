@@ -20,7 +20,7 @@ pytestmark = [
 ]
 PLACE = REPOSITORY / ".cache" / "system-tests"
 COMMANDS = {
-    "bad_network": "--runs 2 --cases loss-0.5 --lines 4 --short",
+    "bad_network": "--runs 2 --cases loss-0.5 --lines 4 --short --goal 1/2",
     "iaxmodem_on_exchange": "",
 }
 
