@@ -38,10 +38,10 @@ class LineSocket:
 class LineSockets:
     """All sockets of the process. `on_new` is called with each new one, inside the trio loop."""
 
-    def __init__(self, on_new: Callable[[LineSocket], None], n_lines: int = 1) -> None:
-        """`n_lines`: how many lines of the process may be in calls at once."""
+    def __init__(self, on_new: Callable[[LineSocket], None], n_lines: int = 1, n_first: int = 0) -> None:
+        """`n_lines`: how many lines of the process may be in calls at once; `n_first`: of the beginning."""
         self._n_seats = SEATS_A_LINE * n_lines
-        if n_lines >= MANY_LINES:
+        if 2 * n_first >= MANY_LINES:  # the rest may come with a reload
             warm_up()  # now, while nobody has a call
         self._on_new = on_new
         self._sockets: dict[object, LineSocket] = {}

@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from cusemodem.log_files import LOG_DIRECTORY, Ids
 from cusemodem.systemd_notices import Notices
 
 READY = b"+"
+LAST_WORDS_S = 8.0
+"""How long a killed service's workers may take to hang up and to write what they have."""
 COMPILE_S = 600
 """What systemd is asked to wait for a first start, with nothing compiled yet."""
 
@@ -130,16 +133,41 @@ def _only_one(path: Path) -> Iterator[None]:
             "[service]"
         ) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
-            raise ServiceError(f"another service runs already (process {pid}); end it first") from None
+        _lock(descriptor)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock it. The workers of a killed service hold the lock until they have hung up: they are waited for."""
+    deadline = time.monotonic() + LAST_WORDS_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            if not pid.isdecimal() or _runs(int(pid)):
+                raise ServiceError(f"another service runs already (process {pid}); end it first") from None
+            if time.monotonic() >= deadline:
+                raise ServiceError(
+                    f"the service that was process {pid} is gone, but not its workers; end them first"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
 
 
 @contextmanager

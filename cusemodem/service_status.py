@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from cusemodem.line_placement import NO_ROOM
 from cusemodem.worker_children import Child
 
 
-def service_status(children: Iterable[Child], *, state: str, started: float) -> dict[str, Any]:
-    """Everything, for the control socket; `started` is the wall clock's time."""
+def service_status(
+    children: Iterable[Child], *, state: str, started: float, unplaced: Mapping[str, Path] | None = None
+) -> dict[str, Any]:
+    """Everything, for the control socket; `started` is the wall clock's time, `unplaced` the devices of lines
+    that no worker has room for."""
     children = list(children)
     lines = sorted(
         (line for child in children for line in child.status.get("lines", ())),
@@ -25,6 +30,8 @@ def service_status(children: Iterable[Child], *, state: str, started: float) -> 
         for config in child.configs.values():
             if config.name not in known:
                 lines.append({"name": config.name, "device": str(config.device_path)} | waiting)
+    for name, device in (unplaced or {}).items():
+        lines.append({"name": name, "device": str(device), "state": "failed", "reason": NO_ROOM})
     return {
         "service": {
             "pid": os.getpid(),

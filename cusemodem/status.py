@@ -83,6 +83,7 @@ def worker_status(worker: Worker, liveness: Liveness) -> dict[str, Any]:
         "ticks_skipped": tick.n_skipped,
         "tick_correction_ppm": round(tick.correction_ppm, 2),
         "stuck": liveness.stuck(devices),
+        "room": worker.room,
         "cpu_s": round(time.process_time(), 3),
         "lines": [line_status(served, now) for served in worker.served.values()],
     }

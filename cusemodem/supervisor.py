@@ -153,12 +153,14 @@ class Supervisor:
         self._children.ending = True
         self._children.order_all("stop", keep or self._keeping.outlives_stop)
 
-    def _hear(self, _child: Child, news: tuple[Any, ...]) -> None:
+    def _hear(self, child: Child, news: tuple[Any, ...]) -> None:
         """What a worker tells."""
         if news[0] == "status":
             self._placement.begin_released()
             if self._control is not None:
                 self._control.publish("status", self.status())
+        elif news[0] == "refused":
+            self._placement.refused(child, news[1])
         elif news[0] == "report" and self._control is not None:
             self._control.publish("reports", news[2])
 
@@ -194,7 +196,8 @@ class Supervisor:
         state = "ready" if self._is_ready else "starting"
         if self._stopping_since is not None:
             state = "ending"
-        return service_status(self._children, state=state, started=self._started_at)
+        unplaced = {name: config.device_path for name, config in self._placement.unplaced.items()}
+        return service_status(self._children, state=state, started=self._started_at, unplaced=unplaced)
 
     def _tell_status(self) -> None:
         text = sentence(self.status())

@@ -22,7 +22,7 @@ from cusemodem.config import ModemConfig
 from cusemodem.cuse.errors import DeviceError
 from cusemodem.cuse.port import Port
 from cusemodem.cuse.store import Store
-from cusemodem.device_node import open_device
+from cusemodem.device_node import Device, open_device
 from cusemodem.line import Line, LineOptions
 from cusemodem.line_sockets import LineSocket, LineSockets
 from cusemodem.lines import Lines
@@ -49,7 +49,13 @@ LONGEST_RETRY_S = 60.0
 STEADY_S = 60.0
 """A line that worked for so long begins with the shortest pause again."""
 
+INTERNAL_FAULT = "an internal fault, see the log"
+
 _log = logging.getLogger("cusemodem.run")
+
+
+def _log_fault(error: Exception, name: str) -> None:
+    _log.error("internal fault", exc_info=error, extra={"line": name})
 
 
 class _LineFaultError(Exception):
@@ -77,7 +83,7 @@ class Worker:
         self.lines = Lines(nowhere, max(capacity, len(configs), 1))
         self.lines.on_failure = self._line_failed
         self.clock = TickClock(0.0)
-        self._sockets = LineSockets(self._watch_in_background, self.lines.bank_size)
+        self._sockets = LineSockets(self._watch_in_background, self.lines.bank_size, len(configs))
         self._nursery: trio.Nursery | None = None
         self._hurry = 0
         self._ticking: trio.Nursery | None = None
@@ -146,7 +152,10 @@ class Worker:
             except (DeviceError, iax.socket.SocketError) as error:
                 served.reason = str(error)
             except _LineFaultError:
-                served.reason = "an internal fault, see the log"
+                served.reason = INTERNAL_FAULT
+            except Exception as error:  # the others' calls are not to end with this line
+                _log_fault(error, served.config.name)
+                served.reason = INTERNAL_FAULT
             if served.retiring.is_set():
                 if served.replacement is None:
                     break
@@ -275,7 +284,7 @@ class Worker:
             shared.endpoint.forget(registration)
 
     def _line_failed(self, line: Line, error: Exception) -> None:
-        _log.error("internal fault", exc_info=error, extra={"line": line.name})
+        _log_fault(error, line.name)
         for served in self.served.values():
             if served.line is line or (served.line is None and served.config.name == line.name):
                 served.failed.set()
@@ -306,8 +315,15 @@ class Worker:
             was_in_call = lines.in_call
             for served in self.served.values():
                 if served.device is not None:
-                    served.device.flush()
+                    self._flush(served, served.device)
             self._step_done.set()
+
+    def _flush(self, served: Served, device: Device) -> None:
+        try:
+            device.flush()
+        except Exception as error:
+            _log_fault(error, served.config.name)
+            served.failed.set()
 
     def _next_idle_tick(self) -> float:
         """Without a call only some timer makes a tick necessary; a datagram or the host ends the pause."""

@@ -50,6 +50,11 @@ class Child:
     unkept: list[dict[str, Any]] = field(default_factory=list)
     """Reports of calls that died with the process, for its successor to keep."""
 
+    @property
+    def room(self) -> int:
+        """For how many more lines it said it has room; before it has said anything, for one."""
+        return int(self.status.get("room", 1))
+
     def order(self, *order: object) -> None:
         """Send an order, see `worker_process`."""
         if self.pipe is not None:

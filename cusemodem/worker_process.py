@@ -2,7 +2,7 @@
 
 Orders (tuples, the first item says which): ("serve", config) for a new or a changed line, ("retire", name),
 ("keep", report) for a call of a predecessor's, ("reopen",), ("stop", whether a successor will go on).
-News: ("status", dict), ("started",), ("report", line, dict).
+News: ("status", dict), ("started",), ("report", line, dict), ("refused", line) when there is no room.
 Everything on the pipe is between a process and its own child.
 """
 
@@ -22,6 +22,7 @@ from cusemodem.background import Background
 from cusemodem.config import ModemConfig
 from cusemodem.config_service import ServiceConfig
 from cusemodem.cuse.store import KeeperStore
+from cusemodem.line_placement import LINES_PER_WORKER
 from cusemodem.liveness import Liveness
 from cusemodem.paths import keeper_path
 from cusemodem.recording_store import Limits
@@ -35,7 +36,8 @@ HEARTBEAT_S = 3.0
 """An unchanged status is sent as often as this, as a sign of life."""
 
 SPARE_LINES = 16
-"""Room for lines that a reload brings."""
+"""Room beyond what the supervisor gives a process: for lines that still have calls when others come in their
+place, and for more on a port that is this process's."""
 
 _log = logging.getLogger("cusemodem.run")
 
@@ -52,12 +54,16 @@ def main(configs: list[ModemConfig], service: ServiceConfig, pipe: Connection, s
     logs.set_up(
         logs.LogHandler(sink, as_json=as_json, name_lines=logs.names_lines(sink), submit=background.submit)
     )
+    status = 0
     try:
         trio.run(_Process(configs, service, pipe, background, sink).run)
+    except BaseException:
+        status = 1
+        _log.critical("this process fails, and all its lines", exc_info=True)  # while the log is open
     finally:
         background.close()
         sink.close()
-    return 0
+    return status
 
 
 class _Process:
@@ -76,11 +82,13 @@ class _Process:
         self._sink = sink
         self._background = background
         self._liveness = Liveness()
+        self._refused: list[str] = []
         hooks = Hooks(
             on_ready=self._ready, on_report=self._report, new_tap=self._archive.new_tap, state=state
         )
         store = KeeperStore(keeper_path(service.control))
-        self._worker = Worker(configs, hooks, len(configs) + SPARE_LINES, store)
+        capacity = max(len(configs), LINES_PER_WORKER) + SPARE_LINES
+        self._worker = Worker(configs, hooks, capacity, store)
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -101,13 +109,19 @@ class _Process:
         self._archive.keep(report)
         self._send(("report", served.config.name, report.as_dict()))
 
-    def _send(self, news: tuple[Any, ...]) -> None:
-        """Tell the supervisor, unless it does not listen: the tick never waits for it."""
+    def _refuse(self) -> None:
+        """Tell of lines that found no room, until it has been heard."""
+        self._refused = [name for name in self._refused if not self._send(("refused", name))]
+
+    def _send(self, news: tuple[Any, ...]) -> bool:
+        """Tell the supervisor, unless it does not listen: the tick never waits for it. False: not told."""
         try:
             if select.select([], [self._pipe.fileno()], [], 0)[1]:
                 self._pipe.send(news)
+                return True
         except OSError:
-            return  # gone; `_obey` notices too
+            pass  # gone; `_obey` notices too
+        return False
 
     async def _tell(self) -> None:
         last: object = None
@@ -120,6 +134,7 @@ class _Process:
             if changed != last or in_call or trio.current_time() - last_at >= HEARTBEAT_S:
                 self._send(("status", status))
                 last, last_at = changed, trio.current_time()
+            self._refuse()
             if not started and self._worker.started.is_set():
                 started = True
                 self._send(("started",))
@@ -149,7 +164,8 @@ class _Process:
             elif worker.room > 0:
                 worker.add(detail)
             else:
-                _log.error("no room for another line in this process", extra={"line": detail.name})
+                self._refused.append(detail.name)
+                self._refuse()
         elif isinstance(detail, dict):
             self._archive.keep_dict(detail)
         elif what == "retire" and detail in worker.served:

@@ -165,6 +165,24 @@ def test_a_changed_line_that_is_in_use_is_restarted_when_it_is_on_hook(tmp_path:
         os.close(host)
 
 
+def test_a_reload_may_bring_more_lines_than_a_process_has(service: RunningService) -> None:
+    service.start()
+    for k in range(2, 36):
+        service.modem(k, "refresh = 0", "port = 0")
+    service.signal(signal.SIGHUP)
+    eventually(lambda: list(service.states().values()) == ["ready"] * 36)
+    assert [len(worker_lines) for worker_lines in _lines_by_worker(service)] == [30, 6]
+
+
+def _lines_by_worker(service: RunningService) -> list[set[str]]:
+    """Of each worker, the devices it has open."""
+    found = []
+    for pid in service.worker_pids():
+        links = Path(f"/proc/{pid}/fd").iterdir()
+        found.append({link.name for link in links if "ptmx" in str(link.readlink())})
+    return found
+
+
 # --- death and rebirth --------------------------------------------------------------------------------------
 
 
@@ -186,11 +204,9 @@ def test_kill_9_of_a_worker_and_its_lines_come_back(service: RunningService) -> 
 
 def test_kill_9_of_the_service_leaves_nothing_in_the_way(service: RunningService) -> None:
     service.start()
-    (pid,) = service.worker_pids()
     assert service.process is not None
     service.process.kill()
-    service.process.wait(TIMEOUT_S)
-    eventually(lambda: not Path(f"/proc/{pid}").exists())
+    service.process.wait(TIMEOUT_S)  # its worker still hangs up
     assert service.process.stdout is not None
     assert service.process.stderr is not None
     service.process.stdout.close()
