@@ -140,12 +140,14 @@ _ALIKE = np.array(
 ).astype(np.complex64)
 _SINGLE_COS = np.cos(2 * np.pi * _SINGLE_HZ * _N).astype(np.float32)
 _SINGLE_SIN = np.sin(2 * np.pi * _SINGLE_HZ * _N).astype(np.float32)
+#: How far it turns in a block, which is no whole number of its cycles.
+_SINGLE_TURN = np.complex64(np.exp(2j * np.pi * _SINGLE_HZ / SAMPLE_RATE * BLOCK))
 
 
 @kernel
 def _is_single(rec: Record, x: NDArray[np.float32], dc: float, power: float) -> bool:
     """Whether this block and the last are one steady frequency of about 425 Hz."""
-    last = np.complex64(complex(rec.piece_re, rec.piece_im))
+    last = _SINGLE_TURN * np.complex64(complex(rec.piece_re, rec.piece_im))
     turn = np.complex64(0.0)
     energy = np.float32(0.0)
     least = np.float32(np.inf)
@@ -333,7 +335,7 @@ def _follow(rec: Record, kind: int, power: float, events: Record) -> None:
             rec.off += rec.odd
         rec.odd = 0
         rec.off += 1
-        if rec.kind == _RING_PAIR and _RING_LEAST <= rec.on <= _RING_MOST and rec.off == _RING_OFF_LEAST:
+        if rec.kind == _RING_PAIR and _RING_LEAST <= rec.on <= _RING_MOST and rec.off >= _RING_OFF_LEAST:
             _report(rec, RINGBACK_DETECTED, events)  # the pair alone leaves no doubt
         if rec.off > _RING_OFF_MOST:
             _forget(rec)
