@@ -123,3 +123,13 @@ def elements(frame: FullFrame) -> Elements:
 
 
 ACK = (FrameType.IAX, Command.ACK)
+
+EVERY_FRAME = [
+    *((int(FrameType.IAX), subclass) for subclass in (*range(42), 64, 127, -1)),
+    *((int(FrameType.CONTROL), subclass) for subclass in (*range(34), 127, -1)),
+    *((int(kind), 4) for kind in FrameType if kind not in (FrameType.IAX, FrameType.CONTROL)),
+    (0, 1),
+    (77, 3),
+    (255, -1),
+]
+"""Type and subclass of every kind of full frame, and of some that there are not."""

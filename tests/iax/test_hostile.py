@@ -12,7 +12,7 @@ from iax.elements import Element, encode
 from iax.exchange import Exchange
 from iax.frames import Address, Command, Control, FrameType, FullFrame, MiniFrame, encode_mini
 from tests.iax.network import Network, Packet, Phone
-from tests.iax.rawpeer import NUMBER, SERVER, RawPeer
+from tests.iax.rawpeer import EVERY_FRAME, NUMBER, SERVER, RawPeer
 
 QUALIFY_NUMBER = 7
 
@@ -169,16 +169,6 @@ def expected(state: CallState, frame_type: int, subclass: int) -> CallState:
     return state
 
 
-EVENTS = [
-    *((int(FrameType.IAX), subclass) for subclass in (*range(42), 64, 127, -1)),
-    *((int(FrameType.CONTROL), subclass) for subclass in (*range(34), 127, -1)),
-    *((int(kind), 4) for kind in FrameType if kind not in (FrameType.IAX, FrameType.CONTROL)),
-    (0, 1),
-    (77, 3),
-    (255, -1),
-]
-
-
 TRANSFER = [(Element.APPARENT_ADDR, ("192.0.2.99", 4569)), (Element.CALLNO, 9), (Element.TRANSFERID, 5)]
 
 
@@ -186,7 +176,7 @@ TRANSFER = [(Element.APPARENT_ADDR, ("192.0.2.99", 4569)), (Element.CALLNO, 9), 
 @pytest.mark.parametrize("state", list(CallState), ids=lambda state: state.value)
 def test_every_frame_in_every_state(state: CallState, transferring: bool) -> None:
     bodies = [[], [(Element.FORMAT, 4)], [(Element.AUTHMETHODS, 2), (Element.CHALLENGE, b"1")], TRANSFER]
-    for frame_type, subclass in EVENTS:
+    for frame_type, subclass in EVERY_FRAME:
         for body in bodies:
             peer, call = in_state(state)
             if transferring:
