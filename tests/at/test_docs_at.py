@@ -10,6 +10,7 @@ import pytest
 from cusemodem.at import Engine
 from cusemodem.at.commands import COMMANDS
 from cusemodem.at.modulations import MODULATIONS
+from cusemodem.at.parameters import PARAMETERS, TOLERATED_BASIC
 from cusemodem.at.registers import REGISTERS
 from cusemodem.at.results import Result
 from cusemodem.call_causes import USUAL_CAUSES
@@ -84,9 +85,13 @@ def test_our_column_is_the_program_s(command: str, recommendation: str) -> None:
     assert BESIDE[command][2] == recommendation
 
 
-def test_every_family_of_commands_is_compared() -> None:
-    asked = {re.match(r"[+#]?[A-Z0-9]*|.", command)[0] for command in BESIDE if command}  # type: ignore[index]
-    for name in ("+FCLASS", "+FTS", "+FRS", "+FTH", "+FRH", "+FTM", "+FRM", "+FAR", "+FCL", "+FDD", "+FIT"):
+def test_every_command_that_takes_a_value_is_compared() -> None:
+    names = [re.match(r"[+#%&*]?[A-Z]+|", command) for command in BESIDE]
+    asked = {name[0] for name in names if name} | {"+A8E"}
+    assert set(PARAMETERS) <= asked
+    for name in ("+FCLASS", "+FTS", "+FRS", "+FTH", "+FRH", "+FTM", "+FRM", "+VRID", "+VSID", "+GCAP"):
         assert name in asked
-    for name in ("+FLO", "+FPR", "+FAA", "+FAE", "+VCID", "+VRID", "+VSID", "+GCAP", "+GCI", "+FMI"):
+    for name in ("+GCI", "+FMI", "#CID", "%CCID", "#CC", "*ID", "&Y", "&D", "&Z", "&W", "&V"):
         assert name in asked
+    together = " ".join(command for command in BESIDE if not command.startswith("+"))
+    assert all(name in together for name in TOLERATED_BASIC)
