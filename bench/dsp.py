@@ -4,7 +4,7 @@
     python -m bench.dsp --quick         the same with less data (some minutes)
     python -m bench.dsp --json          a list of rows: name, ours, peer, unit, and ideal and goal where known
     python -m bench.dsp --only steady,events --match "V.29 9600"
-    python -m bench.dsp --write docs/dsp-figures.md
+    python -m bench.dsp --only training --write training.md     as far as it has come, after each section
 
 Exit status 1: there is no libspandsp (apt-get install libspandsp2).
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -80,8 +81,8 @@ def _sections() -> dict[str, Section]:
         ),
         "false": Section(
             "Taken for a fax",
-            "Receivers of all modulations and V.21 hear synthetic sounds on a line, -8 to -38 dBm0; what "
-            "they report in an hour, all together.",
+            "Receivers of all modulations and V.21 hear synthetic sounds on a line, -8 to -38 dBm0, in clips "
+            "of 30 s; what they report, all together, as if an hour had been heard.",
             fax_false.false_rows,
         ),
         "cost": Section(
@@ -136,23 +137,23 @@ def main() -> int:
         texts.append(as_table(section.title, rows, section.note))
         if not options.json:
             print(bench_rows.table(section.title, rows, section.note), flush=True)
+        if options.write:
+            head = _head(skipped, time.monotonic() - begin)
+            options.write.write_text(head + "\n" + "\n".join(texts), encoding="utf-8")
     if not options.json:
         for modem in skipped:
             print(f"skipped: {modem} is not there yet")
     if options.json:
         print(json.dumps([row.as_json() for row in all_rows], indent=1))
-    if options.write:
-        head = _head(options.quick, skipped, time.monotonic() - begin)
-        options.write.write_text(head + "\n" + "\n".join(texts), encoding="utf-8")
     return 0
 
 
-def _head(quick: bool, skipped: list[str], seconds: float) -> str:
+def _head(skipped: list[str], seconds: float) -> str:
     lines = [
         "# Figures of the signal processing",
         "",
-        f"`python -m bench.dsp{' --quick' if quick else ''}` on {time.strftime('%Y-%m-%d')} "
-        f"({seconds:.0f} s); {_processor()}, Python {platform.python_version()}; "
+        f"`{shlex.join(['python', '-m', 'bench.dsp', *sys.argv[1:]])}` on {time.strftime('%Y-%m-%d')} "
+        f"({seconds:.0f} s), state {_state()}; {_processor()}, Python {platform.python_version()}; "
         f"peer: libspandsp {_peer_version()}.",
         "Ours and the peer's figures come from the same run, audio and seeds. A row that ends with words is "
         "one to look at.",
@@ -160,6 +161,16 @@ def _head(quick: bool, skipped: list[str], seconds: float) -> str:
     if skipped:
         lines.append(f"Not there yet: {', '.join(skipped)}.")
     return "\n".join(lines) + "\n"
+
+
+def _state() -> str:
+    """The commit, and whether it is what was measured."""
+    command = ["git", "describe", "--always", "--dirty=, changed"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
 
 
 def _processor() -> str:

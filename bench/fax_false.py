@@ -16,7 +16,7 @@ _CLIP_S = 30
 
 
 def false_rows(modems: Sequence[Modem], quick: bool) -> Iterator[Row]:
-    """Per hour of listening, all receivers of that hour together."""
+    """Per hour of listening, all receivers of that hour together; the unit says how much was heard."""
     n_clips = 2 if quick else 40
     receivers = [modem for modem in modems if not modem.short]
     for name in SOUNDS:
@@ -28,7 +28,8 @@ def false_rows(modems: Sequence[Modem], quick: bool) -> Iterator[Row]:
             theirs += _theirs(receivers, audio)
         hours = n_clips * _CLIP_S / 3600
         for k, what in enumerate(("trained, or flags", "trainings begun in vain")):
-            yield Row(f"{name}: {what}", ours[k] / hours, theirs[k] / hours, "an hour")
+            unit = f"an hour, from {60 * hours:.0f} min"
+            yield Row(f"{name}: {what}", ours[k] / hours, theirs[k] / hours, unit)
 
 
 def _ours(modems: Sequence[Modem], audio: np.ndarray) -> np.ndarray:
