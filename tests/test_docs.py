@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,14 @@ def test_completion_offers_commands_and_modems(tmp_path: Path) -> None:
 def test_help_teaches_by_an_example(command: str) -> None:
     description = _commands()[command].description or ""
     assert re.search(r"^  .*cusemodem ", description, re.MULTILINE), "a line to type"
+
+
+def test_pip_puts_manuals_and_completion_in_place() -> None:
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    wanted = {f"share/man/man{section}": [f"docs/cusemodem.{section}"] for section in (1, 5, 8)}
+    wanted["share/bash-completion/completions"] = [str(COMPLETION.relative_to(ROOT))]
+    assert setup["data-files"] == wanted
+    assert all((ROOT / file).exists() for files in wanted.values() for file in files)
 
 
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
