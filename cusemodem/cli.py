@@ -205,7 +205,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"cusemodem: {config.name}: {sentence}", file=sys.stderr)
     from cusemodem.run import run_modem  # noqa: PLC0415 - brings numba and trio
 
-    return run_modem(config, load_settings(options.config).ids)
+    return run_modem(config, load_settings(options.config))
 
 
 def _check(options: argparse.Namespace) -> int:

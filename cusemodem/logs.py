@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -59,8 +60,8 @@ class JournalSink:
     """systemd's journal, with priority and fields, in its native protocol. Never waits: what the journal
     cannot take now is counted in the next line."""
 
-    def __init__(self, path: str = JOURNAL_SOCKET) -> None:
-        self._path = path
+    def __init__(self, path: str = "") -> None:
+        self._path = path or JOURNAL_SOCKET
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
         self._n_lost = 0
@@ -164,8 +165,16 @@ def names_lines(sink: Sink) -> bool:
 
 
 def under_systemd() -> bool:
-    """Whether stderr is the journal's."""
-    return "JOURNAL_STREAM" in os.environ and Path(JOURNAL_SOCKET).exists()
+    """Whether stdout or stderr is the journal's, as JOURNAL_STREAM says (systemd.exec(5)); a program further
+    down may have inherited the variable alone."""
+    if not Path(JOURNAL_SOCKET).exists():
+        return False
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            found = os.fstat(descriptor)
+            if os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}":
+                return True
+    return False
 
 
 def _one_line(text: str) -> str:

@@ -6,6 +6,7 @@ import argparse
 import fcntl
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ from pathlib import Path
 
 from cusemodem import privileges
 from cusemodem.config import ModemConfig
-from cusemodem.config_service import Configuration, ServiceConfig, load_directory
-from cusemodem.log_files import LOG_DIRECTORY, Ids
+from cusemodem.config_service import Configuration, load_directory
+from cusemodem.log_files import LOG_DIRECTORY, SERVICE_NAME, Ids
 from cusemodem.systemd_notices import Notices
 
 READY = b"+"
+HELD_SIGNALS = (signal.SIGHUP, signal.SIGUSR1)
+"""A reload or new logs that are asked for during the start come after it."""
 LAST_WORDS_S = 8.0
 """How long a killed service's workers may take to hang up and to write what they have."""
 COMPILE_S = 600
@@ -39,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
         )
         return 1
     ready_fd = None if options.foreground else _detach()
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)  # until somebody listens
     try:
         with _only_one(configuration.service.control.with_name("lock")):
             return _serve(directory, configuration, ready_fd, classic=not under_notify())
@@ -63,7 +67,7 @@ def _serve(directory: Path, configuration: Configuration, ready_fd: int | None, 
     service = configuration.service
     user = service.ids
     if user is not None:
-        _prepare_for(user, service)
+        _prepare_for(user, configuration)
     sink = logs.new_sink(service.log, service.log_limit_bytes, user)
     as_json = service.log_format == "json"
     logs.set_up(logs.LogHandler(sink, as_json=as_json, name_lines=logs.names_lines(sink)))
@@ -98,27 +102,20 @@ def _serve(directory: Path, configuration: Configuration, ready_fd: int | None, 
         sink.close()
 
 
-def _prepare_for(user: Ids, service: ServiceConfig) -> None:
+def _prepare_for(user: Ids, configuration: Configuration) -> None:
     """Give the user what its processes write: state, logs and the directory of the control socket."""
-    log = Path(service.log if service.log.startswith("/") else LOG_DIRECTORY)
-    # Modules are loaded when they are first needed: then it is too late to be told that they cannot be read.
-    ours, python = Path(__file__), Path(os.__file__)
-    hidden = privileges.out_of_reach(user, (python, Path(sys.executable), ours))
-    if hidden is not None:
-        raise ServiceError(
-            f"{service.user} cannot read {hidden}: have Python and cusemodem where everybody gets to, as in "
-            "/opt, or leave out `user` in [service]"
-        )
+    service = configuration.service
     try:
-        privileges.give(service.state_directory, user)
+        privileges.must_read_program(user)
+        privileges.give(service.state_directory, user, privileges.STATE_NAMES)
         os.environ["STATE_DIRECTORY"] = str(service.state_directory)  # root's, not the user's
         if service.log not in ("journal", "stderr"):
-            privileges.give(log, user)
-        service.control.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        os.chown(service.control.parent, *user)
-    except OSError as error:
-        said = f"cannot give {service.user} what it needs: {error}; see `user` in [service]"
-        raise ServiceError(said) from error
+            log = Path(service.log if service.log.startswith("/") else LOG_DIRECTORY)
+            names = {SERVICE_NAME, *(modem.config.name.partition(".")[0] for modem in configuration.modems)}
+            privileges.give(log, user, names)
+        privileges.give_place_of_sockets(service.control.parent, user, service.control.name)
+    except privileges.PrivilegesError as error:
+        raise ServiceError(str(error)) from error
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from cusemodem.line_placement import Placement
 from cusemodem.paths import keeper_path
 from cusemodem.port_keeping import PortKeeping
 from cusemodem.service_status import sentence, service_status
-from cusemodem.systemd_notices import Notices
+from cusemodem.systemd_notices import Notices, watchdog_s
 from cusemodem.worker_children import Child, Children, Serve
 
 STOP_TIMEOUT_S = 6.0
@@ -60,7 +60,7 @@ class Supervisor:
         self._children = Children(serve, self._selector, self._hear, self._keeping.forget)
         self._placement = Placement(self._children)
         self._notices = Notices()
-        self._watchdog_s = _watchdog_s()
+        self._watchdog_s = watchdog_s()
         self._watchdog_at = 0.0
         self._is_ready = False
         self._started_at = time.time()
@@ -80,6 +80,7 @@ class Supervisor:
         signal.set_wakeup_fd(wake_write)
         for number in _SIGNALS:
             signal.signal(number, lambda number, _frame: self._signals.append(number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # some were held during the start
         self._selector.register(wake_read, selectors.EVENT_READ, lambda _events: os.read(wake_read, 4096))
         try:
             gc.collect()
@@ -204,10 +205,3 @@ class Supervisor:
         if text != self._told:
             self._told = text
             self._notices.tell(f"STATUS={text}")
-
-
-def _watchdog_s() -> float:
-    """systemd's WATCHDOG_USEC, if it is meant for us."""
-    pid = os.environ.get("WATCHDOG_PID", str(os.getpid()))
-    usec = os.environ.get("WATCHDOG_USEC", "")
-    return int(usec) / 1e6 if usec.isdecimal() and pid == str(os.getpid()) else 0.0

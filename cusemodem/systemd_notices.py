@@ -59,3 +59,10 @@ class Notices:
             except OSError:
                 pass  # nobody listens any more, or the notice is too long: not worth more
             self._waiting.popleft()
+
+
+def watchdog_s() -> float:
+    """How often systemd wants a sign of life at least: WATCHDOG_USEC, if it is meant for us; 0: never."""
+    pid = os.environ.get("WATCHDOG_PID", str(os.getpid()))
+    usec = os.environ.get("WATCHDOG_USEC", "")
+    return int(usec) / 1e6 if usec.isdecimal() and pid == str(os.getpid()) else 0.0

@@ -24,6 +24,9 @@ STALE_S = 8.0
 """A worker whose status is older than this, or whose tick stood still between two of them, is stuck: the
 watchdog gets no sign of life then."""
 
+START_STALE_S = 60.0
+"""The same for one that still starts, and may wait for a slow disk or compile something (chosen)."""
+
 _log = logging.getLogger("cusemodem.service")
 
 Serve = Callable[[list[ModemConfig], Connection], int]
@@ -64,9 +67,12 @@ class Child:
                 _log.error("worker %d takes no orders", self.pid)
 
     def alive(self, now: float) -> bool:
-        """Whether it has ticked and read its devices lately, if it should."""
-        if not (self.started and self.pid):
+        """Whether it has ticked and read its devices lately, if it should; one that still starts, whether it
+        has said anything."""
+        if not self.pid:
             return True
+        if not self.started:
+            return now - self.status_at < START_STALE_S
         return self.ticking and not self.n_stuck and now - self.status_at < STALE_S
 
 

@@ -6,6 +6,7 @@ else to do waits with `wait_readable`.
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - host names need it later, when a process that became another user may not load
 import errno
 import socket
 from collections.abc import Iterable

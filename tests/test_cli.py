@@ -83,7 +83,7 @@ def test_name_runs_the_modem_of_that_file(directory: Path, monkeypatch: pytest.M
 
     ran: list[object] = []
 
-    def run_modem(config: object, user: object) -> int:
+    def run_modem(config: object, service: object) -> int:
         ran.append(config)
         return 7
 
@@ -103,7 +103,7 @@ def test_keys_without_effect_are_named_at_the_start(
 ) -> None:
     import cusemodem.run
 
-    monkeypatch.setattr(cusemodem.run, "run_modem", lambda config, user: 0)
+    monkeypatch.setattr(cusemodem.run, "run_modem", lambda config, service: 0)
     (directory / "ttyIAX0").write_text("peername x\nrecord\ndspdebug\nskew 5\n")
     status, out, err = _outcome(capsys, "ttyIAX0", "--config", str(directory))
     assert (status, out) == (0, "")

@@ -265,6 +265,18 @@ def test_sixty_lines(tmp_path: Path) -> None:
 # --- signals and logs ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_during_the_start_comes_after_it(service: RunningService, number: signal.Signals) -> None:
+    service.start(ready=False)
+    lock = service.root / "run" / "lock"
+    eventually(lambda: lock.exists() and lock.read_text())  # it begins to load the signal processing
+    service.signal(number)
+    eventually(service.is_ready)
+    said = "reloaded: 0 new" if number == signal.SIGHUP else "logs reopened"
+    eventually(lambda: said in service.log())
+    assert service.stop() == 0
+
+
 def test_sigusr1_reopens_the_logs(service: RunningService) -> None:
     service.start()
     for name in ("cusemodem", "ttyIAX0"):
