@@ -13,18 +13,14 @@ from iax.auth import PeerConfig
 from iax.call_authentication import CallerCheck
 from iax.call_machine import CallMachine
 from iax.call_setup import MAX_NAME, PROTOCOL_VERSION, Offer, checked_number, write_new
-from iax.call_state import ALIVE, BEFORE_ANSWER, DTMF_DIGITS, WITH_MEDIA, CallState, CallStatistics
+from iax.call_state import ALIVE, BEFORE_ANSWER, WITH_MEDIA, CallState, CallStatistics
 from iax.caller_id import Presentation
 from iax.dialogue import Desk
 from iax.elements import Element, clean_text, fit_text
 from iax.events import CallEnded, Event, IncomingCall
 from iax.formats import Format, choose
 from iax.frames import Address, Command, Control, FrameType
-
-DTMF_S = 0.1
-DTMF_PAUSE_S = 0.08
-"""A digit and the pause behind it; Asterisk stretches digits shorter than 80 ms, pauses shorter than 45."""
-MAX_KEYS = 64
+from iax.keypad import DTMF_S, key_of
 
 
 class Call(CallMachine):
@@ -182,16 +178,15 @@ class Call(CallMachine):
         self._end_locally(cause, text, now)
 
     def send_dtmf(self, digit: str, now: float, duration_s: float = DTMF_S) -> None:
-        """Press a key for DURATION_S, after those that are pressed already; at most `MAX_KEYS` wait.
+        """Press a key for DURATION_S, after those that are pressed already; at most
+        `iax.keypad.MAX_KEYS` wait.
 
         Raise ValueError if it is none of 0-9 * # A-D.
         """
-        key = _key(digit)
-        if self.state in WITH_MEDIA and len(self._keys) + 2 <= 2 * MAX_KEYS:
-            down = max(now, self._keys_end)
-            self._keys_end = down + duration_s + DTMF_PAUSE_S
-            self._keys += (down, FrameType.DTMF_BEGIN, key), (down + duration_s, FrameType.DTMF, key)
-            self.press_keys(now)
+        key = key_of(digit)
+        if self.state in WITH_MEDIA:
+            self.keypad.press(key, duration_s, now)
+            self.send_keys(now)
             self.desk.scheduler.reschedule(self)
 
     def dtmf_down(self, digit: str, now: float) -> None:
@@ -203,7 +198,7 @@ class Call(CallMachine):
         self._send_key(FrameType.DTMF, digit, now)
 
     def _send_key(self, frame_type: FrameType, digit: str, now: float) -> None:
-        key = _key(digit)
+        key = key_of(digit)
         if self.state in WITH_MEDIA:
             self.send_frame(frame_type, key, b"", now)
 
@@ -257,9 +252,3 @@ class Call(CallMachine):
             self._send_cause(command, cause, text, now)
         self._close(now)
         self.tell(lambda call: CallEnded(call, cause, text or causes.cause_text(cause), local=True))
-
-
-def _key(digit: str) -> int:
-    if len(digit) != 1 or digit.upper() not in DTMF_DIGITS:
-        raise ValueError(f"{digit!r} is not a DTMF digit (0-9 * # A-D)")
-    return ord(digit.upper())

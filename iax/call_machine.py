@@ -10,8 +10,6 @@ UNSUPPORT. A call may be ended from any state, from either side; `CallEnded` com
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -46,6 +44,7 @@ from iax.events import (
 )
 from iax.formats import Format, format_of
 from iax.frames import MAX_CALL_NUMBER, Address, BadFrame, Command, Control, FrameType, FullFrame
+from iax.keypad import Keypad
 from iax.transfer import CONNECT_EVERY_S, Transfer
 
 if TYPE_CHECKING:
@@ -79,9 +78,7 @@ class CallMachine(CallMedia):
         self._invalid_since: float | None = None
         self.follow_transfers = False
         self._transfer: Transfer | None = None
-        self._keys: deque[tuple[float, FrameType, int]] = deque()
-        """Keys to be pressed and let go: when, the frame's type, the key's character."""
-        self._keys_end = -1e9
+        self.keypad = Keypad()
         self._answered_at: float | None = None
         self._ended_at: float | None = None
 
@@ -196,16 +193,14 @@ class CallMachine(CallMedia):
     def own_timer(self) -> float | None:
         """Return when the next PING is due, or a wait ends."""
         if self._invalid_since is not None:
-            return min(self._invalid_since + INVALID_GRACE_S, self._keys[0][0] if self._keys else math.inf)
+            return _earliest(self._invalid_since + INVALID_GRACE_S, self.keypad.due)
         if self.state is CallState.AUTHENTICATING:
             return self.link.zero + AUTHENTICATION_WAIT_S
-        due = self._ping_due if self._rotation_due is None else min(self._ping_due, self._rotation_due)
-        if self._keys:
-            due = min(due, self._keys[0][0])
         transfer = self._transfer
-        if transfer is None:
-            return due
-        return min(due, transfer.deadline if transfer.connected else transfer.connect_due)
+        transfer_due = None
+        if transfer is not None:
+            transfer_due = transfer.deadline if transfer.connected else transfer.connect_due
+        return _earliest(self._ping_due, self._rotation_due, self.keypad.due, transfer_due)
 
     def handle_own_timer(self, now: float) -> None:
         """Send PING, or draw the consequence of INVAL."""
@@ -218,7 +213,7 @@ class CallMachine(CallMedia):
             if now >= self.link.zero + AUTHENTICATION_WAIT_S:
                 self._refuse(causes.NOT_SUBSCRIBED, "No authority found", now)
             return
-        self.press_keys(now)
+        self.send_keys(now)
         if now >= self._ping_due:
             self._ping_due = now + PING_INTERVAL_S
             if self.link.remote:
@@ -232,10 +227,9 @@ class CallMachine(CallMedia):
             elif not self._transfer.connected and now >= self._transfer.connect_due:
                 self._connect(self._transfer, now)
 
-    def press_keys(self, now: float) -> None:
+    def send_keys(self, now: float) -> None:
         """Send the keys that are due."""
-        while self._keys and self._keys[0][0] <= now:
-            _, frame_type, key = self._keys.popleft()
+        for frame_type, key in self.keypad.take(now):
             self.send_frame(frame_type, key, b"", now)
 
     def change_key(self, now: float) -> None:
@@ -447,6 +441,10 @@ class CallMachine(CallMedia):
         self.state = CallState.ENDED
         self._ended_at = now
         self.finish(now)
+
+
+def _earliest(*times: float | None) -> float:
+    return min(time for time in times if time is not None)
 
 
 _EITHER_WAY = frozenset({Control.HANGUP, Control.HOLD, Control.UNHOLD})

@@ -30,11 +30,11 @@ from iax import (
     Presentation,
     TextReceived,
 )
-from iax.call import MAX_KEYS
 from iax.call_machine import COMMANDS, CONTROLS, MAX_CHALLENGES
 from iax.elements import Element
 from iax.formats import Format
 from iax.frames import STATELESS_CALL_NUMBER, Command, Control, FrameType
+from iax.keypad import MAX_KEYS
 from tests.iax.rawpeer import ACK, SERVER, RawPeer, elements
 
 IAX, CONTROL, VOICE = FrameType.IAX, FrameType.CONTROL, FrameType.VOICE

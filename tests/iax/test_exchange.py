@@ -29,11 +29,11 @@ from iax import (
     milliwatt,
 )
 from iax.auth import md5_result
-from iax.call import DTMF_S
 from iax.elements import Element
 from iax.exchange import Exchange
 from iax.frames import Command, Control, FrameType
 from iax.impairment import Impairments
+from iax.keypad import DTMF_S
 from iax.milliwatt import PEAK_0_DBM0
 from tests.iax.network import LATENCY_S, Network, Packet, Phone
 from tests.iax.rawpeer import RawPeer, elements
