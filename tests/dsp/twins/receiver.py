@@ -11,7 +11,8 @@ from dsp.kernel import argument, records
 from dsp.matched_filter import half_symbols
 from dsp.modulation import Modulation
 from dsp.pulse import TX_SYMBOLS
-from dsp.qam_rx_state import BLOCK, EQ_CENTRE, EQ_TAPS, QAM_RX, RING
+from dsp.qam_rx import qam_rx_block, qam_rx_start
+from dsp.qam_rx_state import BLOCK, DATA, EQ_CENTRE, EQ_TAPS, QAM_RX, RING
 from dsp.qam_tables import MODULATIONS
 
 Complexes = NDArray[np.complex128]
@@ -47,6 +48,20 @@ class Receiver:
         self.state.gain = 1.0
         self.state.step = 8000 / (2 * self.modulation.baud)
 
+    def clone(self) -> Receiver:
+        """Another one in the same state."""
+        other = Receiver(self.modulation.code)
+        other._array[:] = self._array
+        return other
+
+    def receive(self, audio: NDArray[Any]) -> bytes:
+        """Go through whole blocks of ``audio`` as a receiver does, and give what was received."""
+        out = np.zeros(64, np.uint8)
+        data = b""
+        for block in audio[: len(audio) // BLOCK * BLOCK].reshape(-1, BLOCK).astype(np.float32):
+            data += out[: qam_rx_block(self.rec, block, False, out)].tobytes()
+        return data
+
     def hear(self, audio: NDArray[Any]) -> None:
         """All of ``audio`` has been received, whole blocks of it, and nothing else."""
         samples = audio[: len(audio) // BLOCK * BLOCK].astype(np.float32)
@@ -81,6 +96,19 @@ class Receiver:
         """Give it others."""
         self.state.tap_re = taps.real
         self.state.tap_im = taps.imag
+
+
+def in_data(code: int, audio: NDArray[Any], seconds: float) -> tuple[Receiver, NDArray[Any]]:
+    """A receiver that has been in data of the burst ``audio`` for so long, and the audio still to come."""
+    receiver = Receiver(code)
+    assert qam_rx_start(receiver.rec, code)
+    blocks_in_data = 0
+    for k in range(len(audio) // BLOCK):
+        receiver.receive(audio[k * BLOCK : k * BLOCK + BLOCK])
+        blocks_in_data += receiver.state.state == DATA
+        if blocks_in_data * BLOCK >= seconds * 8000:
+            return receiver, audio[(k + 1) * BLOCK :]
+    raise AssertionError("the data were too few, or no training was heard")
 
 
 def windows(z: Complexes, n: int, first: int = 1) -> Complexes:
