@@ -36,10 +36,9 @@ from cusemodem.config import (
     ConfigError,
     Problem,
     is_there,
-    load_file,
     modem_files,
 )
-from cusemodem.config_service import load_directory, load_named, load_settings
+from cusemodem.config_service import check_file, load_directory, load_named, load_settings
 
 GOOD, FAILED = 0, 1
 CLOSED_PIPE = 141
@@ -213,7 +212,7 @@ def _check(options: argparse.Namespace) -> int:
     files = options.files
     if files:
         for file in files:
-            problems += _problems_of(partial(load_file, file))
+            problems += _problems_of(partial(check_file, file, options.config))
     else:
         main = options.config / MAIN_FILE
         files = [*([main] if is_there(main) else []), *modem_files(options.config)]

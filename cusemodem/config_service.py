@@ -137,6 +137,19 @@ def load_named(name: str, directory: Path = DEFAULT_DIRECTORY) -> ModemConfig:
     return named[0].config
 
 
+def check_file(path: Path, directory: Path = DEFAULT_DIRECTORY) -> None:
+    """Read one file as the service would: cusemodem.conf with its sections, a modem's with the defaults of
+    `directory`. Raises ConfigError with what is wrong in it."""
+    problems: list[Problem] = []
+    if path.name == MAIN_FILE:
+        read_text(path)
+        _load_main(path.parent, problems)
+    else:
+        load_file(path, _load_main(directory, []).defaults)
+    if problems:
+        raise ConfigError(problems)
+
+
 def load_settings(directory: Path = DEFAULT_DIRECTORY) -> ServiceConfig:
     """The keys of [service] alone, for programs beside the service. Raises ConfigError."""
     problems: list[Problem] = []

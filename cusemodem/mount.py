@@ -1,7 +1,7 @@
 """`cusemodem mount`: the service's status as a read-only file system, in a process of its own.
 
-pyfuse3 allows one mount a process and runs in trio; nothing of the modem depends on this. A file's bytes are
-made when it is opened, so that a reader sees one moment; a recording is read as it grows.
+pyfuse3 allows one mount a process and runs in trio; nothing of the modem depends on this. A status' bytes are
+made when its file is opened, so that a reader sees one moment; a recording is read as it grows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyfuse3
 import trio
 
 from cusemodem.control_client import NoServiceError, get_status
-from cusemodem.status_files import Tree, tree
+from cusemodem.status_files import Content, GrowingWav, OpenWav, Tree, tree
 from cusemodem.systemd_notices import Notices
 
 MAX_AGE_S = 0.5
@@ -37,17 +37,17 @@ class StatusFiles(pyfuse3.Operations):
         self._inodes: dict[tuple[str, ...], int] = {(): pyfuse3.ROOT_INODE}
         self._tree: Tree = {}
         self._tree_at = -MAX_AGE_S
-        self._open: dict[int, bytes] = {}
+        self._open: dict[int, bytes | OpenWav] = {}
         self._next_handle = 1
 
     async def _node(self, inode: int) -> Any:  # noqa: ANN401 - a directory or a function
         """What is at an inode now. Raises FUSEError when it is gone, or the service is."""
         if trio.current_time() - self._tree_at > MAX_AGE_S:
             try:
-                status = await trio.to_thread.run_sync(get_status, self._control)
+                self._tree = await trio.to_thread.run_sync(self._look)
             except NoServiceError as error:
                 raise pyfuse3.FUSEError(errno.EHOSTDOWN) from error
-            self._tree, self._tree_at = tree(status, self._recordings), trio.current_time()
+            self._tree_at = trio.current_time()
         if inode >= len(self._paths):
             raise pyfuse3.FUSEError(errno.ENOENT)
         node: Any = self._tree
@@ -56,6 +56,9 @@ class StatusFiles(pyfuse3.Operations):
                 raise pyfuse3.FUSEError(errno.ENOENT)
             node = node[name]
         return node
+
+    def _look(self) -> Tree:
+        return tree(get_status(self._control), self._recordings)
 
     def _inode(self, path: tuple[str, ...]) -> int:
         if path not in self._inodes:
@@ -69,7 +72,7 @@ class StatusFiles(pyfuse3.Operations):
         is_directory = isinstance(node, dict)
         entry.st_mode = (stat.S_IFDIR | 0o550) if is_directory else (stat.S_IFREG | 0o440)
         entry.st_nlink = 2 if is_directory else 1
-        entry.st_size = 0 if is_directory else len(node())
+        entry.st_size = 0 if is_directory else _size(node)
         entry.st_uid, entry.st_gid = os.getuid(), os.getgid()
         entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = time.time_ns()
         entry.attr_timeout = entry.entry_timeout = 0
@@ -103,21 +106,42 @@ class StatusFiles(pyfuse3.Operations):
                 return
 
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
-        """Read-only; the content is that of this moment."""
+        """Read-only; the content is that of this moment, except a recording's."""
         if flags & (os.O_WRONLY | os.O_RDWR):
             raise pyfuse3.FUSEError(errno.EROFS)
         node = await self._node(inode)
         handle, self._next_handle = self._next_handle, self._next_handle + 1
-        self._open[handle] = await trio.to_thread.run_sync(node)
+        try:
+            make = node.open if isinstance(node, GrowingWav) else node
+            self._open[handle] = await trio.to_thread.run_sync(make)
+        except OSError as error:
+            raise pyfuse3.FUSEError(error.errno or errno.EIO) from error
         return pyfuse3.FileInfo(fh=handle, direct_io=True)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
-        """A piece of what it was when it was opened."""
-        return self._open[fh][off : off + size]
+        """A piece of what it was when it was opened; of a recording, of what it is now."""
+        content = self._open[fh]
+        if isinstance(content, bytes):
+            return content[off : off + size]
+        try:
+            return await trio.to_thread.run_sync(content.read, off, size)
+        except OSError as error:
+            raise pyfuse3.FUSEError(error.errno or errno.EIO) from error
 
     async def release(self, fh: int) -> None:
         """Closed."""
-        self._open.pop(fh, None)
+        content = self._open.pop(fh, None)
+        if isinstance(content, OpenWav):
+            content.close()
+
+
+def _size(node: Content | GrowingWav) -> int:
+    if not isinstance(node, GrowingWav):
+        return len(node())
+    try:
+        return node.size()
+    except OSError as error:
+        raise pyfuse3.FUSEError(error.errno or errno.EIO) from error
 
 
 def serve(mount_point: Path, control: Path, recordings: Path | None, options: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""The service's status as a tree of small files, for the mounted file system. Pure: status in, bytes out.
+"""The service's status as a tree of files, for the mounted file system: status in, bytes out.
 
 lines/ttyIAX0/status          a line of text, as `cusemodem status` has it
 lines/ttyIAX0/call.json       the call under way (absent without one)
@@ -11,8 +11,10 @@ service/metrics               Prometheus' text format
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,46 @@ from cusemodem.service_status import sentence
 from cusemodem.status_command import call_text
 
 Content = Callable[[], bytes]
-Tree = dict[str, "Content | Tree"]
+Tree = dict[str, "Content | GrowingWav | Tree"]
 
 WAV_HEADER_BYTES = 44
 GROWING = 0xFFFFFFFF - 36
 """The length a WAV header gives while the file still grows: players read on to its end."""
 
 
+@dataclass(frozen=True)
+class GrowingWav:
+    """A recording's raw samples behind a WAV header, as much as there is at the moment."""
+
+    raw: Path
+
+    def size(self) -> int:
+        """Bytes there are now. Raises OSError."""
+        return WAV_HEADER_BYTES + self.raw.stat().st_size
+
+    def open(self) -> OpenWav:
+        """For reading, while it grows. Raises OSError."""
+        return OpenWav(os.open(self.raw, os.O_RDONLY | os.O_CLOEXEC))
+
+
+@dataclass(frozen=True)
+class OpenWav:
+    """An open one; `descriptor` is of the raw samples."""
+
+    descriptor: int
+
+    def read(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset` on; fewer, or none, at what is the end now. Raises OSError."""
+        head = wav_header(GROWING)[offset : offset + size]
+        return head + os.pread(self.descriptor, size - len(head), max(0, offset - WAV_HEADER_BYTES))
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.descriptor)
+
+
 def tree(status: dict[str, Any], recordings: Path | None = None) -> Tree:
-    """The directories and files, each file as a function that gives its bytes."""
+    """The directories and files, each file as a function that gives its bytes, or as a recording."""
     lines: Tree = {str(line["name"]): _line(line, recordings) for line in status["lines"]}
     service: Tree = {
         "status": lambda: sentence(status).encode() + b"\n",
@@ -47,7 +80,7 @@ def _line(line: dict[str, Any], recordings: Path | None) -> Tree:
         for name, direction in (("rx.wav", "iax"), ("tx.wav", "dsp")):
             raw = latest / f"{line['name']}-{direction}.raw"
             if raw.exists():
-                files[name] = lambda raw=raw: wav_header(GROWING) + raw.read_bytes()  # type: ignore[misc]
+                files[name] = GrowingWav(raw)
     return files
 
 

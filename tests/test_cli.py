@@ -54,6 +54,28 @@ def test_check_says_ok_and_nothing_else(directory: Path, capsys: pytest.CaptureF
     assert _outcome(capsys, "check", "--config", str(directory)) == (0, "ok\nok\n", "")
 
 
+def test_check_of_one_file_is_as_the_service_reads_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, modem = tmp_path / "cusemodem.conf", tmp_path / "ttyIAX0"
+    main.write_text("[service]\nworkers = 2\n[defaults]\nrefresh = 0\n")
+    modem.write_text("[modem]\nport = any\n")  # no peername: refresh = 0 of the defaults
+    config = ["--config", str(tmp_path)]
+    assert _outcome(capsys, "check", str(main), str(modem), *config) == (0, "ok\nok\n", "")
+    monkeypatch.chdir(tmp_path)
+    assert _outcome(capsys, "check", "cusemodem.conf") == (0, "ok\n", "")
+    main.write_text("[service]\nworker = 2\n")
+    status, out, _ = _outcome(capsys, "check", "cusemodem.conf", str(modem), *config)
+    assert status == 1
+    assert out.splitlines() == [
+        "cusemodem.conf:2: worker: is no key; did you mean workers?",
+        f"{modem}:1: peername: is missing; write the name the server knows this modem by, or refresh 0 for "
+        "no registration",
+    ]
+    status, out, _ = _outcome(capsys, "check", str(tmp_path / "none" / "cusemodem.conf"))
+    assert out.startswith(f"{tmp_path}/none/cusemodem.conf: cannot be read (No such file or directory); ")
+
+
 def test_check_names_each_mistake(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = directory / "ttyIAX1"
     bad.write_text("[modem]\npeername = x\nsevrer = pbx\nport = 99999\n")

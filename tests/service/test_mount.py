@@ -42,7 +42,17 @@ def test_a_wav_that_grows_can_be_read(tmp_path: Path) -> None:
     (call / "ttyIAX0-iax.raw").write_bytes(bytes(range(200)))
     files = tree(STATUS, tmp_path)["lines"]["ttyIAX0"]  # type: ignore[index,call-overload]
     assert sorted(files) == ["rx.wav", "status"]
-    data = files["rx.wav"]()
+    wav = files["rx.wav"]
+    opened = wav.open()
+    try:
+        data = opened.read(0, 1000)
+        assert wav.size() == len(data)
+        assert (opened.read(40, 10), opened.read(44, 2)) == (data[40:50], bytes([0, 1]))
+        assert opened.read(244, 1000) == b""
+        (call / "ttyIAX0-iax.raw").write_bytes(bytes(range(250)))
+        assert (wav.size(), opened.read(244, 1000)) == (294, bytes(range(200, 250)))
+    finally:
+        opened.close()
     assert data[44:] == bytes(range(200))
     with wave.open(BytesIO(wav_header(200) + data[44:])) as played:
         assert (played.getframerate(), played.getnframes()) == (8000, 100)
@@ -83,6 +93,13 @@ def test_the_mounted_status(tmp_path: Path) -> None:
             with raw.open("ab") as more:
                 more.write(bytes(320))
             assert len((where / "lines/ttyIAX1/rx.wav").read_bytes()) == 44 + 640, "it grows"
+            with (where / "lines/ttyIAX1/rx.wav").open("rb", buffering=0) as listener:
+                assert len(listener.read(100_000)) == 44 + 640
+                assert listener.read(1000) == b""
+                with raw.open("ab") as more:
+                    more.write(b"live")
+                assert os.fstat(listener.fileno()).st_size == 44 + 644
+                assert listener.read(1000) == b"live", "also for who listens, such as tail -f"
             assert 'cusemodem_line_ready{line="ttyIAX0"} 1' in (where / "service/metrics").read_text()
             status = json.loads((where / "service/status.json").read_text())
             assert [line["name"] for line in status["lines"]] == ["ttyIAX0", "ttyIAX1"]
