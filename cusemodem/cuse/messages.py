@@ -21,9 +21,9 @@ INTERRUPT  36    ``INTERRUPT_IN``                 none of its own
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
+from typing import NamedTuple
 
 # len, opcode, unique, nodeid, uid, gid, pid, total_extlen, padding
 IN_HEADER = Struct("<IIQQIIIHH")
@@ -107,8 +107,7 @@ class BadMessageError(ValueError):
         self.unique = unique
 
 
-@dataclass(frozen=True, slots=True)
-class Init:
+class Init(NamedTuple):
     """The kernel's greeting: its protocol version and whether it offers unrestricted ioctl."""
 
     unique: int
@@ -117,8 +116,7 @@ class Init:
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(NamedTuple):
     """open(2) of the node; ``flags`` are those of open(2) that CUSE lets through."""
 
     unique: int
@@ -127,8 +125,7 @@ class Open:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """read(2) of up to ``size`` bytes; ``flags`` are the open file's flags of this moment."""
 
     unique: int
@@ -138,8 +135,7 @@ class Read:
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """write(2) of ``data``; ``flags`` as in :class:`Read`."""
 
     unique: int
@@ -149,16 +145,14 @@ class Write:
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """The last copy of an open file was closed."""
 
     unique: int
     handle: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ioctl:
+class Ioctl(NamedTuple):
     """ioctl(2): raw ``argument``; on a retry also memory, ``data`` in and room for ``out_size`` bytes out."""
 
     unique: int
@@ -172,8 +166,7 @@ class Ioctl:
     from_32_bit: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Poll:
+class Poll(NamedTuple):
     """poll(2), select(2) or epoll; ``wake_key`` (kh) names the open file in a later wake-up."""
 
     unique: int
@@ -183,16 +176,14 @@ class Poll:
     events: int
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupt:
+class Interrupt(NamedTuple):
     """A signal is pending for the thread that waits for request ``target``."""
 
     unique: int
     target: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unsupported:
+class Unsupported(NamedTuple):
     """A well-formed request that no character device needs; answer ENOSYS."""
 
     unique: int
@@ -210,14 +201,15 @@ def parse_request(message: bytes | bytearray | memoryview) -> Request:
     if length != len(message):
         raise BadMessageError(f"a request of {len(message)} bytes says that it has {length}", unique)
     # Extensions (8-byte units, protocol 7.38) stand behind the body.
-    body = memoryview(message)[IN_HEADER.size : length - 8 * extension if extension else length]
+    end = length - 8 * extension if extension else length
 
     def fields(layout: Struct) -> tuple[int, ...]:
-        if len(body) < layout.size:
+        if IN_HEADER.size + layout.size > end:
             raise BadMessageError(
-                f"request {opcode}: {len(body)} bytes of body where {layout.size} belong", unique
+                f"request {opcode}: {max(0, end - IN_HEADER.size)} bytes of body where {layout.size} belong",
+                unique,
             )
-        return layout.unpack_from(body)
+        return layout.unpack_from(message, IN_HEADER.size)
 
     match opcode:
         case Opcode.READ:
@@ -225,7 +217,7 @@ def parse_request(message: bytes | bytearray | memoryview) -> Request:
             return Read(unique, handle, offset, size, flags)
         case Opcode.WRITE:
             handle, offset, size, _, _, flags, _ = fields(TRANSFER_IN)
-            data = bytes(body[TRANSFER_IN.size :])
+            data = bytes(message[IN_HEADER.size + TRANSFER_IN.size : end])
             if len(data) != size:
                 raise BadMessageError(f"WRITE of {size} bytes carries {len(data)}", unique)
             return Write(unique, handle, offset, data, flags)
@@ -234,7 +226,7 @@ def parse_request(message: bytes | bytearray | memoryview) -> Request:
             return Poll(unique, handle, wake_key, bool(flags & POLL_SCHEDULE_NOTIFY), events)
         case Opcode.IOCTL:
             handle, flags, number, argument, in_size, out_size = fields(IOCTL_IN)
-            data = bytes(body[IOCTL_IN.size :])
+            data = bytes(message[IN_HEADER.size + IOCTL_IN.size : end])
             if len(data) != in_size:
                 raise BadMessageError(f"IOCTL with {in_size} bytes of memory carries {len(data)}", unique)
             return Ioctl(

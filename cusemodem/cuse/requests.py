@@ -138,7 +138,8 @@ class Channel:
         """The modem changed something, or :meth:`next_timer` has come."""
         self.terminal.service(now)
         self._collect()
-        self._replies += [messages.poll_wakeup(key) for key in self.terminal.wakeups()]
+        for key in self.terminal.wakeups():
+            self._replies.append(messages.poll_wakeup(key))
 
     def next_timer(self) -> float | None:
         """When :meth:`service` is due at the latest."""

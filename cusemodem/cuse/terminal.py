@@ -227,6 +227,8 @@ class Terminal:
 
     def next_timer(self) -> float | None:
         """When :meth:`service` has to be called at the latest, if nothing happens before."""
+        if not (self._others or self._readers or self._closing_until):
+            return None
         deadlines = [wait.deadline for wait in self._others]
         if self._readers:
             deadlines.append(self._readers[0].deadline)
@@ -427,9 +429,12 @@ class Terminal:
             port.counts["bytes_flushed"] += len(data)
 
     def _advance(self, now: float) -> None:
-        self._advance_in_turn(self._readers, now)
-        self._advance_in_turn(self._writers, now)
-        self._advance_others(now)
+        if self._readers:
+            self._advance_in_turn(self._readers, now)
+        if self._writers:
+            self._advance_in_turn(self._writers, now)
+        if self._others:
+            self._advance_others(now)
 
     def _advance_in_turn(self, queue: deque[ReadWait] | deque[WriteWait], now: float) -> None:
         while queue:
@@ -441,8 +446,6 @@ class Terminal:
             self._finish(wait.token, outcome)
 
     def _advance_others(self, now: float) -> None:
-        if not self._others:
-            return
         waiting: list[Wait] = []
         waits: Sequence[Wait] = self._others
         self._others = []

@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cusemodem.cuse.modem_lines import MODEM_LINES
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from cusemodem.cuse.terminal import OpenFile, Terminal
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a call ended: a positive errno, or a value (bytes written, a file) and bytes for the caller."""
 
     error: int = 0
@@ -114,14 +112,14 @@ class WriteWait(Wait):
         """Fill the queue."""
         if self.file.hung_up:
             return Outcome(value=self._n_taken) if self._n_taken else HUNG_UP
-        room = terminal.port.to_modem.room
-        if room and self._n_taken < len(self._data):
+        size = len(self._data)
+        if self._n_taken < size and (room := terminal.port.to_modem.room):
             # Output processing may make the piece longer than the room: the queue's limit is not a sharp one.
             piece = self._data[self._n_taken : self._n_taken + room]
             terminal.port.put_output(terminal.output.process(piece, terminal.settings))
             self._n_taken += len(piece)
-        if self._n_taken == len(self._data):
-            return Outcome(value=self._n_taken)
+        if self._n_taken == size:
+            return Outcome(value=size)
         return self.interrupted(errno.EAGAIN) if self._nonblocking else None
 
     def interrupted(self, error: int = errno.EINTR) -> Outcome:

@@ -55,6 +55,7 @@ CASES: list[tuple[bytes, Request]] = [
 @pytest.mark.parametrize(("message", "meaning"), CASES, ids=[type(case[1]).__name__ for case in CASES])
 def test_requests(message: bytes, meaning: Request) -> None:
     assert messages.parse_request(message) == meaning
+    assert type(messages.parse_request(message)) is type(meaning)
     assert messages.parse_request(bytearray(message)) == meaning
     assert messages.parse_request(memoryview(message)) == meaning
 
