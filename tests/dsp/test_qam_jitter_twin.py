@@ -61,11 +61,10 @@ def past_errors(baud: int, hz: float, peak: float, noise: float, n: int) -> Sign
 @pytest.mark.parametrize("code", [24, 48, 145])
 @pytest.mark.parametrize("hz", [25.0, 50.0, 60.0, 100.0, 131.3])
 @pytest.mark.parametrize("n", [JITTER_PAST, 200])
-@pytest.mark.parametrize(("peak", "noise"), [(0.09, 0.05), (0.03, 0.05), (0.012, 0.05), (0.0, 0.05)])
-def test_a_line_is_found_where_the_fft_shows_one(
-    code: int, hz: float, n: int, peak: float, noise: float
-) -> None:
+@pytest.mark.parametrize("peak", [0.09, 0.03, 0.025, 0.024, 0.023, 0.022, 0.018, 0.015, 0.0])
+def test_a_line_is_found_where_the_fft_shows_one(code: int, hz: float, n: int, peak: float) -> None:
     """The strongest bin of 18 to 300 Hz, if it has 16 times their mean and 5 % of the error's power."""
+    noise = 0.05
     receiver = Receiver(code)
     rx = receiver.state
     past = past_errors(receiver.modulation.baud, hz, peak, noise, n).astype(np.float32)

@@ -54,6 +54,13 @@ class Receiver:
         other._array[:] = self._array
         return other
 
+    def becoming(self, code: int) -> Receiver:
+        """Another one in the same state, but for a training of another kind."""
+        other = self.clone()
+        other.row, other.modulation = modulation_of(code)
+        other.state.row = other.row
+        return other
+
     def receive(self, audio: NDArray[Any]) -> bytes:
         """Go through whole blocks of ``audio`` as a receiver does, and give what was received."""
         out = np.zeros(64, np.uint8)
