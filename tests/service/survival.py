@@ -6,6 +6,7 @@ finds its modem as it left it. Prints a line for each thing seen; the last is "a
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -16,6 +17,8 @@ import termios
 import time
 import tty
 from pathlib import Path
+
+import pytest
 
 from tests.kernel.checks_survival import keeper_pid
 from tests.service.running import RunningService, eventually
@@ -70,6 +73,14 @@ def is_dead(pid: int) -> bool:
         return True
 
 
+def node_of(path: str) -> int:
+    """The inode, 0 when there is none."""
+    try:
+        return Path(path).stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
 def main(n_times: int) -> None:
     root = Path(tempfile.mkdtemp())
     with RunningService(root, workers=2) as service:
@@ -119,6 +130,15 @@ def main(n_times: int) -> None:
         eventually(lambda: "1 changed" in service.log())
         eventually(lambda: service.states() == {"ttyIAX0": "ready", "ttyIAX1": "ready"})
         check("after a reload with changes")
+        # A port that shall not be kept any more ends, and a new one takes its place.
+        service.modem(1, "adapter = cuse", "refresh = 0", "keep = no")
+        service.signal(signal.SIGHUP)
+        eventually(lambda: links[1].exists() and node_of("/dev/ttyIAX1") not in (0, nodes[1]))
+        programs[0].check()
+        with pytest.raises(OSError, match=os.strerror(errno.ENOTCONN)):
+            os.read(programs[1].file, 1)
+        Program(str(links[1])).check()
+        print("keep = no: a new port", flush=True)
         assert service.stop() == 0
         assert not [entry.name for entry in Path("/dev").iterdir() if entry.name.startswith("ttyIAX")]
         assert not any(link.is_symlink() for link in links)
