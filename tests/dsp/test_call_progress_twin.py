@@ -139,6 +139,17 @@ def test_kinds_of_random_sounds(
     assert_kinds_equal(x)
 
 
+def test_kinds_of_a_tone_that_grows_weaker() -> None:
+    """By 3.5 to 5.5 dB from one block to the next: somewhere between it is no steady tone any more."""
+    kinds = []
+    for drop_db in np.arange(3.5, 5.5, 0.05):
+        factor = np.repeat([1, 1, 10 ** (-drop_db / 20), 10 ** (-drop_db / 20)], 160)
+        kinds.append(
+            assert_kinds_equal(rms(-12) * factor * np.sin(2 * np.pi * 425 / 8000 * np.arange(640)))[2]
+        )
+    assert set(kinds) == {SINGLE, OTHER}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_kinds_of_tones_on_a_line(name: str) -> None:
     """Each in its block, and not only quiet and other ones."""
