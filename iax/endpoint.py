@@ -308,9 +308,10 @@ class Endpoint:
     def receive_batch(self, batch: Received, n: int, now: float) -> None:
         """Take the first N datagrams of BATCH as `receive` would one after the other. Never raises."""
         media = self._media
+        begins = b"" if media is None else batch.datagrams[:n, 0].tobytes()
         i = 0
         while i < n:
-            if media is not None:
+            if media is not None and not begins[i] & 0x80:  # asking it about a full frame costs 5 µs
                 first = media.receive(batch.datagrams, batch.lengths, batch.names, batch.ipv6, i, n, now)
                 self._received += first - i
                 i = first

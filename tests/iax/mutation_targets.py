@@ -91,10 +91,13 @@ class EndpointTarget:
         self.rng = random.Random(seed)
         self.now = 1000.0
         self.batches = batches
+        media = MediaTable(N_SEATS) if batches else None
+        if media is not None:
+            media.payloads.fill(0)  # real memory now, not as seats are taken
         self.endpoint = Endpoint(
             random.Random(seed + 1),
             max_incoming=MAX_INCOMING,
-            media=MediaTable(N_SEATS) if batches else None,
+            media=media,
             local_address=lambda _: OURS,
         )
         self.encryption = encryption
