@@ -270,13 +270,14 @@ def test_cadences_of_the_tables() -> None:
 
 
 run_lengths = st.one_of(st.integers(1, 8), st.integers(10, 60), st.integers(100, 140), st.integers(300, 330))
+cycle_lengths = st.one_of(st.integers(5, 30), run_lengths)
 
 
 @settings(derandomize=True, deadline=None, max_examples=150)
 @given(
     runs=st.lists(st.tuples(st.sampled_from([QUIET, SINGLE, OTHER]), run_lengths), max_size=14),
     kind=st.sampled_from([SINGLE, DIAL_PAIR, RING_PAIR, BUSY_PAIR]),
-    cycle=st.tuples(run_lengths, run_lengths, st.lists(st.integers(-1, 5), max_size=6)),
+    cycle=st.tuples(cycle_lengths, cycle_lengths, st.lists(st.integers(-1, 5), max_size=6)),
     odd=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 5)), max_size=6),
 )
 def test_cadences(

@@ -26,7 +26,14 @@ def random_echo(receiver: Receiver, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("code", [24, 48, 96, 145])
 @pytest.mark.parametrize(
-    "echoes", [{}, {14: 0.1}, {8: 0.06j, 39: -0.05}, dict.fromkeys(range(8, 40), 0.0085)]
+    "echoes",
+    [
+        {},
+        {14: 0.1},
+        {8: 0.06j, 39: -0.05},
+        dict.fromkeys(range(8, 40), 0.0085),  # near what one tap must have
+        dict.fromkeys(range(8, 40, 4), 0.01),  # and all together
+    ],
 )
 @pytest.mark.parametrize("seed", [0, 1])
 def test_found_where_it_stands_out(code: int, echoes: dict[int, complex], seed: int) -> None:
