@@ -23,6 +23,9 @@ CLOSE_GAP_AFTER_SAMPLES = 4 * FRAME_SAMPLES
 that was stalled goes on where it stopped, yet stamps the time that has passed (Asterisk, beyond 160 ms).
 Were the audio truly lost, a modem would miss the same bits either way, and keep its carrier only this way:
 20 ms are a whole number of symbols and of carrier cycles in every fax modulation."""
+STAMP_JUMP_SAMPLES = 8 * FRAME_SAMPLES
+"""From here on such a hole is also closed, before any of it is played, when nothing came for as long though
+the reader has not waited: a stall of the machine stops both ends of a call, and the reader stood still too."""
 QUIET_RUN = 5
 """Frames of silence before the buffer may drop or insert one to come back to its depth."""
 ADJUST_SLACK_SAMPLES = 2 * FRAME_SAMPLES
@@ -84,7 +87,10 @@ class JitterBuffer(Playout):
             offset = position - self._newest_end
             position = self._newest_end + (offset + n // 2) // n * n
             gap = position - self._newest_end
-            if self._held_run >= CLOSE_GAP_AFTER_SAMPLES and 0 < gap <= self._held_run + self._max_depth:
+            waited, slack = self._held_run, self._max_depth
+            if gap >= STAMP_JUMP_SAMPLES and waited + slack < gap and self._read <= self._newest_end:
+                waited, slack = self._samples_since_arrival(now), CLOSE_GAP_AFTER_SAMPLES
+            if waited >= CLOSE_GAP_AFTER_SAMPLES and 0 < gap <= waited + slack:
                 self._closed += gap
                 self._gaps_closed += 1
                 position -= gap

@@ -22,6 +22,7 @@ from iax.jitter import (
     QUIET_RUN,
     QUIET_ULAW,
     SHRINK_AFTER_SAMPLES,
+    STAMP_JUMP_SAMPLES,
 )
 from iax.kernel import Record, kernel
 from iax.playout import CAPACITY_SAMPLES, HOLD_MAX_SAMPLES, LOST_RUN_SAMPLES, MAX_FRAME_SAMPLES
@@ -47,6 +48,9 @@ def note_arrival(rec: Record, timestamp_ms: int, now: float) -> None:
         rec.jitter_s += (abs(transit - rec.transit_s) - rec.jitter_s) / 16
     rec.transit_s = transit
     rec.has_transit = 1
+    if now > rec.arrived_at:
+        rec.arrived_before = rec.arrived_at if rec.arrived_at else now
+        rec.arrived_at = now
     if not rec.has_window or now >= rec.window_ends:
         if rec.has_window:
             if rec.n_points:
@@ -167,7 +171,12 @@ def put(
         offset = position - rec.newest_end
         position = rec.newest_end + (offset + n // 2) // n * n
         gap = position - rec.newest_end
-        if rec.held_run >= CLOSE_GAP_AFTER_SAMPLES and 0 < gap <= rec.held_run + rec.max_depth:
+        waited = rec.held_run
+        slack = rec.max_depth
+        if gap >= STAMP_JUMP_SAMPLES and waited + slack < gap and rec.play_at <= rec.newest_end:
+            waited = int((now - rec.arrived_before) * SAMPLE_RATE)
+            slack = CLOSE_GAP_AFTER_SAMPLES
+        if waited >= CLOSE_GAP_AFTER_SAMPLES and 0 < gap <= waited + slack:
             rec.closed += gap
             rec.gaps_closed += 1
             position -= gap

@@ -335,6 +335,37 @@ class TestHold:
         assert buffer.statistics().samples_lost == 0
         assert buffer.statistics().gaps_closed == (new_playout is JitterBuffer)
 
+    @pytest.mark.parametrize("in_the_socket", [0, 1, 2])
+    def test_a_stall_of_both_ends_costs_no_audio(
+        self, new_playout: type[Playout], in_the_socket: int
+    ) -> None:
+        """Two modems of one process, Asterisk between them: the reader stood still too, and has not waited;
+        what lay in its socket came before the stall."""
+        buffer = new_playout()
+        heard: list[bytes] = []
+        for n in range(150):
+            stall_s = 0.36 if n >= 50 - in_the_socket else 0
+            stamp_ms = n * 20 + (360 if n >= 50 else 0)
+            buffer.put(stamp_ms, block(n), max(n * 0.02 + stall_s, 1.36 if stall_s else 0))
+            if n > DEPTH_BLOCKS and not buffer.hold(160):
+                heard.append(buffer.read(160)[0])
+        numbers = [number_of(payload) for payload in heard if payload != SILENT]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert len(numbers) > 135
+        assert buffer.statistics().samples_lost == 0
+        assert buffer.statistics().gaps_closed == (new_playout is JitterBuffer)
+
+    def test_a_hole_that_no_stall_explains_is_lost(self, new_playout: type[Playout]) -> None:
+        if new_playout is ArrivalQueue:
+            return  # it knows no gaps
+        buffer = new_playout()
+        for n in (*range(20), *range(29, 40)):  # nine missing, the next one hard behind
+            buffer.put(n * 20, block(n), min(n, 20 + n % 20 / 20) * 0.02)
+            buffer.read(160)
+        assert buffer.statistics().gaps_closed == 0
+        self.read_all(buffer, 20)
+        assert buffer.statistics().samples_lost == 9 * 160
+
     def test_what_is_missing_amid_others_is_lost_at_once(self, new_playout: type[Playout]) -> None:
         if new_playout is ArrivalQueue:
             return  # it knows no gaps: what has come is all there is
