@@ -25,7 +25,7 @@ Were the audio truly lost, a modem would miss the same bits either way, and keep
 20 ms are a whole number of symbols and of carrier cycles in every fax modulation."""
 STAMP_JUMP_SAMPLES = 8 * FRAME_SAMPLES
 """From here on such a hole is also closed, before any of it is played, when nothing came for as long though
-the reader has not waited: a stall of the machine stops both ends of a call, and the reader stood still too."""
+the reader has not waited: a stall of the machine stops both ends of a call, and the reader stood, too."""
 QUIET_RUN = 5
 """Frames of silence before the buffer may drop or insert one to come back to its depth."""
 ADJUST_SLACK_SAMPLES = 2 * FRAME_SAMPLES

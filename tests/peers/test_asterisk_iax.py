@@ -7,6 +7,7 @@ import json
 import math
 import struct
 import subprocess
+import time
 from itertools import pairwise
 
 import pytest
@@ -16,6 +17,7 @@ from iax import (
     ALAW,
     SLINEAR,
     ULAW,
+    Call,
     CallAccepted,
     CallAnswered,
     CallBusy,
@@ -412,3 +414,39 @@ async def test_loss_does_not_move_what_follows_by_a_sample(asterisk: Asterisk) -
     assert counts["lost"]["down"] > 3
     assert len(phases) > len(heard) - 20 - 2 * counts["lost"]["down"]
     assert jumps <= moved
+
+
+async def test_a_stall_of_both_ends_of_a_call_costs_no_audio(asterisk: Asterisk) -> None:
+    """Two modems of one process: Asterisk stamps the time in which it stood, and no audio is missing."""
+    async with phone_at(asterisk, formats=(ULAW,)) as phone:
+        accounts = [phone.account(name) for name in ("107", "108")]
+        for account in accounts:
+            phone.endpoint.register(account, trio.current_time())
+        await phone.wait(Registered, count=2)
+        calls = [phone.call("107", "108")]
+        calls.append((await phone.wait(IncomingCall)).call)
+        calls[1].answer(trio.current_time())
+        await phone.wait(CallAnswered)
+        heard: dict[Call, list[tuple[bytes, bool]]] = {call: [] for call in calls}
+        n_ticks = 0
+
+        def tick() -> None:
+            nonlocal n_ticks
+            n_ticks += 1
+            if n_ticks == 100:
+                time.sleep(0.4)
+            for call in calls:
+                if not call.jitter.hold(160):
+                    heard[call].append(call.receive_audio())
+                call.send_audio(numbered(n_ticks, ULAW), trio.current_time())
+
+        phone.on_tick = tick
+        await trio.sleep(4.5)
+    sent = {numbered(n, ULAW): n for n in range(1, n_ticks + 1)}
+    for call in calls:
+        numbers = [sent[payload] for payload, _ in heard[call] if payload in sent]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert numbers[0] < 50
+        assert numbers[-1] > 150
+        assert not any(lost for _, lost in heard[call])
+        assert call.jitter.statistics().gaps_closed == 1
