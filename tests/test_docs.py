@@ -190,6 +190,18 @@ def test_the_guides_links_lead_somewhere(guide: Path) -> None:
         assert (guide.parent / target).exists(), target
 
 
+def _anchors(guide: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", guide.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("guide", [ROOT / "README.md", *GUIDES], ids=lambda guide: guide.name)
+def test_the_guides_links_lead_to_headings(guide: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", guide.read_text()):
+        assert anchor in _anchors(guide.parent / target if target else guide), f"{target}#{anchor}"
+
+
 def test_what_troubleshooting_quotes_is_what_the_program_says() -> None:
     said = "".join(path.read_text() for room in ("cusemodem", "iax") for path in (ROOT / room).rglob("*.py"))
     said = re.sub(r'"\s*\n\s*f?"', "", said)
