@@ -6,7 +6,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
+
+import numpy as np
 
 from iax import Account, Call, CallEnded, CallState, Encryption, Endpoint, IncomingCall, PeerConfig
 from iax.call_setup import read_new
@@ -18,6 +20,7 @@ from iax.frames import decode_untrusted as decode_frame
 from iax.media_table import MediaTable
 from iax.registrar import Registrar
 from iax.registration import Registration, RegistrationState
+from iax.socket_names import name_of
 from iax.transfer import Transfer
 from tests.iax.keys import PRIVATE_KEY, PUBLIC_KEY
 from tests.iax.mutation_parts import (
@@ -91,6 +94,8 @@ class EndpointTarget:
         self.rng = random.Random(seed)
         self.now = 1000.0
         self.batches = batches
+        self._received = Received()
+        self._name = cache(name_of)
         media = MediaTable(N_SEATS) if batches else None
         if media is not None:
             media.payloads.fill(0)  # real memory now, not as seats are taken
@@ -173,7 +178,11 @@ class EndpointTarget:
 
     def taking(self, batch: Batch) -> Callable[[], None]:
         if self.batches:
-            return partial(self.endpoint.receive_batch, Received.of(batch), len(batch), self.now)
+            for i, (datagram, address) in enumerate(batch):
+                self._received.datagrams[i, : len(datagram)] = np.frombuffer(datagram, np.uint8)
+                self._received.lengths[i] = len(datagram)
+                self._received.names[i] = self._name(address)
+            return partial(self.endpoint.receive_batch, self._received, len(batch), self.now)
         return partial(receive_all, self.endpoint, batch, self.now)
 
     def receive(self, batch: Batch) -> None:
