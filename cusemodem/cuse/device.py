@@ -11,7 +11,7 @@ import logging
 import os
 import select
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -29,8 +29,8 @@ from cusemodem.cuse.store import Descriptors, Place, Store, forget
 
 # Requests served before the other tasks of the process get their turn.
 MAX_BATCH = 32
-# How long a program that is busy with the port is waited for, and how many single requests there are to a
-# look whether it has become so.
+# How long a program that is busy with the port, or was woken, is waited for, and how many single requests, or
+# wake-ups, there are to a look whether it has become so.
 LINGER_S = 0.0002
 PROBE_INTERVAL = 16
 SELECT_LIMIT = 1024
@@ -76,6 +76,9 @@ class CuseDevice:
         self._now = 0.0
         # Whether the last look for another request found one.
         self._is_busy = False
+        # The same for the question of a sleeper in poll that was woken, and how many were.
+        self._asks_at_once = True
+        self._n_woken = 0
 
     def fileno(self) -> int:
         """The channel's descriptor, to look whether requests wait."""
@@ -87,8 +90,25 @@ class CuseDevice:
         Never blocks, and costs next to nothing when nothing changed. What follows at the host's end (a
         blocked write goes on, files are hung up) is told by ``on_activity``.
         """
-        if self.port.take_changed():
-            self._settle(trio.current_time())
+        if not self.port.take_changed():
+            return
+        n_woken = self._n_woken
+        self._settle(trio.current_time())
+        if self._n_woken > n_woken and self._is_asked():
+            # A device that the kernel has taken away is told of where it is served.
+            with suppress(DeviceError):
+                self._serve_batch(is_timer_due=False, most=1)
+
+    def _is_asked(self) -> bool:
+        """Whether a program that was woken in poll asks what there is, which it does before poll returns.
+
+        It is back within microseconds, less than it takes to have the other tasks look round; but only on a
+        machine that has a processor for it, so this is a matter of experience as in :meth:`_expects_more`.
+        """
+        if not self._asks_at_once and self._n_woken % PROBE_INTERVAL:
+            return False
+        self._asks_at_once = self._has_request()
+        return self._asks_at_once
 
     def _settle(self, now: float, *, host_acted: bool = False) -> None:
         """Let changes through in both directions until there is nothing new."""
@@ -143,7 +163,8 @@ class CuseDevice:
         self._buffer.release()
 
     def _service(self, now: float) -> None:
-        self._channel.service(now)
+        if self._channel.service(now):
+            self._n_woken += 1
         self._send()
 
     async def serve(self) -> None:
@@ -157,11 +178,11 @@ class CuseDevice:
                 await trio.lowlevel.wait_readable(self._descriptor)
             is_timer_due = self._sleep.cancelled_caught
             self._sleep = None
+            self.n_reads += 1
             self._serve_batch(is_timer_due=is_timer_due)
 
-    def _serve_batch(self, *, is_timer_due: bool) -> None:
+    def _serve_batch(self, *, is_timer_due: bool, most: int = MAX_BATCH) -> None:
         n_served = 0
-        self.n_reads += 1
         if is_timer_due:
             self._settle(trio.current_time(), host_acted=True)
         while size := self._read():
@@ -174,7 +195,7 @@ class CuseDevice:
             # A poll changes nothing at the port, unless it looks at input that is echoed.
             if self._buffer[_OPCODE] != _POLL or self.port.has_events:
                 self._settle(self._now, host_acted=True)
-            if n_served == MAX_BATCH or not self._expects_more(n_served):
+            if n_served == most or not self._expects_more(n_served):
                 break
         if len(self.port.unknown_ioctls) > self._n_unknown_ioctls:
             self._log_unknown_ioctls()
@@ -188,10 +209,14 @@ class CuseDevice:
         """
         if n_served == 1 and not self._is_busy and self.n_reads % PROBE_INTERVAL:
             return False
+        self._is_busy = self._has_request()
+        return self._is_busy
+
+    def _has_request(self) -> bool:
+        """Whether a request is there within a moment."""
         if self._descriptor >= SELECT_LIMIT:
             return False
-        self._is_busy = bool(select.select([self._descriptor], [], [], LINGER_S)[0])
-        return self._is_busy
+        return bool(select.select([self._descriptor], [], [], LINGER_S)[0])
 
     def _log_unknown_ioctls(self) -> None:
         new = list(self.port.unknown_ioctls)[self._n_unknown_ioctls :]

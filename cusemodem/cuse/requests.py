@@ -134,12 +134,16 @@ class Channel:
             case Init(unique) | Unsupported(unique):
                 self._replies.append(messages.error_reply(unique, errno.ENOSYS))
 
-    def service(self, now: float) -> None:
-        """The modem changed something, or :meth:`next_timer` has come."""
+    def service(self, now: float) -> bool:
+        """The modem changed something, or :meth:`next_timer` has come. Returns whether sleepers in poll are
+        woken, who will ask again.
+        """
         self.terminal.service(now)
         self._collect()
-        for key in self.terminal.wakeups():
+        wakeups = self.terminal.wakeups()
+        for key in wakeups:
             self._replies.append(messages.poll_wakeup(key))
+        return bool(wakeups)
 
     def next_timer(self) -> float | None:
         """When :meth:`service` is due at the latest."""

@@ -1,5 +1,6 @@
 """The trio adapter, with a pair of sockets in the place of /dev/cuse."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -12,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from cusemodem.cuse import device as device_module
 from cusemodem.cuse import node as node_module
 from cusemodem.cuse import state as state_module
 from cusemodem.cuse.device import CuseDevice, forget_cuse, open_cuse
@@ -125,6 +127,49 @@ async def test_flush_answers_a_blocked_read(tmp_path: Path, monkeypatch: pytest.
         kernel.device.flush()
         # Initial settings are canonical, so the answer is the first line.
         assert await kernel.receive() == (reading, 0, b"RING\n")
+
+
+async def test_who_is_woken_is_answered_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program woken in poll asks what there is: within the flush that woke it, if it is that quick."""
+    monkeypatch.setattr(device_module, "LINGER_S", 0.0)
+    async with served(tmp_path, monkeypatch) as kernel:
+        await kernel.receive()
+        file = await kernel.open()
+        device = kernel.device
+        assert device is not None
+        kernel.send(39, struct.pack("<QIIQII", file, 2, 0x5402, 1, 36, 0) + raw().pack())
+        await kernel.receive()
+
+        def poll() -> int:
+            return kernel.send(40, struct.pack("<QQII", file, 99, 1, 1))
+
+        def ring() -> list[int]:
+            """Uniques of what the device says at once to bytes of the modem; 0: a wake-up."""
+            kernel.port.put_input(b"RING")
+            device.flush()
+            said = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    said.append(struct.unpack_from("<Q", kernel.ours.recv(1000), 8)[0])
+            return said
+
+        asked = poll()
+        assert (await kernel.receive())[0] == asked
+        asked = poll()
+        assert ring() == [0, asked]
+        # Nobody asks, so nobody is waited for any more, but for a look now and then.
+        assert ring() == [0]
+        for _ in range(device_module.PROBE_INTERVAL - 3):
+            asked = poll()
+            assert (await kernel.receive())[0] == asked
+            asked = poll()
+            assert ring() == [0]
+            assert (await kernel.receive())[0] == asked
+        asked = poll()
+        assert (await kernel.receive())[0] == asked
+        asked = poll()
+        assert ring() == [0, asked]
+        assert ring() == [0]
 
 
 async def test_timers_run_without_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
