@@ -111,7 +111,7 @@ def test_fit_short(
     # Instant and carrier are as good as any in reach.
     mse, factor = judge(first, rx.turn, kept.taps)
     tenths = np.arange(-0.55, 0.56, 0.05) * 8000 / m.baud
-    assert mse < 1.1 * min(judge(near + d, rx.turn, kept.taps)[0] for d in tenths) + 1e-4
+    assert mse < 1.05 * min(judge(near + d, rx.turn, kept.taps)[0] for d in tenths) + 2e-5
     assert abs(rx.turn - heard_turn) <= 0.008 + 1e-9
     turns = rx.turn + np.array([-0.002, -0.001, 0.001, 0.002])
     assert mse < 1.04 * min(judge(first, turn, kept.taps)[0] for turn in turns)
