@@ -44,6 +44,7 @@ class Measured:
     """Of one set of modems."""
 
     start_s: float
+    start_cpu_s: float
     idle_percent: float
     pss_mb: float
     n_processes: int
@@ -157,7 +158,7 @@ def measure(run: Callable[[], AbstractContextManager[tuple[float, int]]], idle_s
     starts = []
     for n in range(N_STARTS):
         with run() as (start_s, pid):
-            starts.append(start_s)
+            starts.append((start_s, cpu_s(family(pid))))
             if n < N_STARTS - 1:
                 continue
             time.sleep(SETTLE_S)
@@ -165,7 +166,7 @@ def measure(run: Callable[[], AbstractContextManager[tuple[float, int]]], idle_s
             before, began = cpu_s(pids), time.monotonic()
             time.sleep(idle_s)
             percent = (cpu_s(pids) - before) / (time.monotonic() - began) * 100
-            return Measured(min(starts), percent, pss_mb(pids), len(pids))
+            return Measured(*min(starts), percent, pss_mb(pids), len(pids))
     raise AssertionError("never")
 
 
@@ -174,6 +175,7 @@ def rows(n_modems: int, us: Measured, them: Measured | None) -> list[Row]:
     many = f"{n_modems} modems"
     return [
         Row(f"start of {many}, compiled before", us.start_s, them and them.start_s, "s", goal=START_GOAL_S),
+        Row("processor time of that start", us.start_cpu_s, them and them.start_cpu_s, "s"),
         Row(
             f"{many} at rest, of one core",
             us.idle_percent,

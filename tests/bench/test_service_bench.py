@@ -30,7 +30,13 @@ def test_time_and_memory_of_a_family() -> None:
 
 
 def test_each_figure_has_its_row() -> None:
-    us, them = service.Measured(1.0, 0.1, 130.0, 2), service.Measured(0.1, 1.0, 30.0, 8)
+    us, them = service.Measured(1.0, 0.9, 0.1, 130.0, 2), service.Measured(0.1, 0.01, 1.0, 30.0, 8)
     figures = [(row.ours, row.peer, row.goal) for row in service.rows(8, us, them)]
-    assert figures == [(1.0, 0.1, 1.5), (0.1, 1.0, 0.5), (130.0, 30.0, 200), (2, 8, None)]
-    assert [row.peer for row in service.rows(8, us, None)] == [None] * 4
+    assert figures == [
+        (1.0, 0.1, 1.5),
+        (0.9, 0.01, None),
+        (0.1, 1.0, 0.5),
+        (130.0, 30.0, 200),
+        (2, 8, None),
+    ]
+    assert [row.peer for row in service.rows(8, us, None)] == [None] * 5
