@@ -46,6 +46,10 @@ class Burst:
     """Error vector magnitude, as a share of the constellation's rms."""
     carrier_offset_hz: float | None = None
     clock_offset_ppm: float | None = None
+    n_slips: int = 0
+    """Times that the carrier went on at another instant, and was found again."""
+    missing_ms: float = 0.0
+    """Of its time between training and end: audio that never came, or came as silence."""
 
 
 @dataclass
@@ -161,6 +165,10 @@ class CallReport:
         offset = next((b.clock_offset_ppm for b in reversed(self.bursts) if b.clock_offset_ppm), None)
         if offset is not None:
             parts.append(f"far clock {offset:+.0f} ppm")
+        n_slips, missing_ms = sum(b.n_slips for b in self.bursts), sum(b.missing_ms for b in self.bursts)
+        if n_slips or missing_ms:
+            slips = f"{n_slips} slip{'' if n_slips == 1 else 's'}"
+            parts.append(f"within carriers: {missing_ms:.0f} ms missing, {slips}")
         media = self.media
         parts.append(
             f"audio: {media.received} frames received, {media.lost_ms:.0f} ms lost, "

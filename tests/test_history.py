@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 import stat
 import threading
@@ -102,6 +103,26 @@ def test_a_fax_calls_record_has_what_diagnosis_needs(tmp_path: Path) -> None:
         (row,) = database.execute("SELECT line, outgoing, number, cause FROM calls").fetchall()
     database.close()
     assert row == ("modem1", 0, "100", 16)
+
+
+def test_audio_that_a_page_misses_is_told_of_its_burst() -> None:
+    silent_at: list[float] = []
+
+    def delay_s(_rng: random.Random) -> float | None:
+        report = world.stations[1].line.report
+        if not silent_at and report and len(report.bursts) == 2 and report.bursts[1].n_bytes > 500:
+            silent_at.append(world.now + 0.01)  # from the next step on, for one
+        return None if silent_at and 0 < world.now - silent_at[0] < 0.02 else 0.002
+
+    world = World(2, delay_s=delay_s)
+    fax(world, FaxSender((random_page(1),), "200", codes=(145,)), FaxReceiver())
+    report = world.stations[1].line.last_report
+    assert report is not None
+    assert [burst.missing_ms for burst in report.bursts] == [0, 40.0], "a frame on each leg"
+    assert "; within carriers: 40 ms missing, 0 slips; " in report.sentence()
+    sent = world.stations[0].line.last_report
+    assert sent is not None
+    assert "within carriers" not in sent.sentence()
 
 
 def test_ati6_tells_of_the_last_call() -> None:
