@@ -87,10 +87,8 @@ class JitterBuffer(Playout):
             offset = position - self._newest_end
             position = self._newest_end + (offset + n // 2) // n * n
             gap = position - self._newest_end
-            waited, slack = self._held_run, self._max_depth
-            if gap >= STAMP_JUMP_SAMPLES and waited + slack < gap and self._read <= self._newest_end:
-                waited, slack = self._samples_since_arrival(now), CLOSE_GAP_AFTER_SAMPLES
-            if waited >= CLOSE_GAP_AFTER_SAMPLES and 0 < gap <= waited + slack:
+            has_waited = self._held_run >= CLOSE_GAP_AFTER_SAMPLES and gap <= self._held_run + self._max_depth
+            if gap > 0 and (has_waited or self._stood_still(gap, now)):
                 self._closed += gap
                 self._gaps_closed += 1
                 position -= gap
@@ -131,6 +129,12 @@ class JitterBuffer(Playout):
         elif backlog > CAPACITY_SAMPLES:
             self._samples_dropped += backlog - self.depth_samples
             self._advance(self._newest_end - self.depth_samples)
+
+    def _stood_still(self, gap: int, now: float) -> bool:
+        """Whether nothing has come for about as long as the hole is, and none of it has been played."""
+        if gap < STAMP_JUMP_SAMPLES or self._read is None or self._read > self._newest_end:
+            return False
+        return gap <= self._samples_since_arrival(now) + CLOSE_GAP_AFTER_SAMPLES // 2
 
     def comfort_noise(self) -> None:
         """Note that the peer has announced silence."""

@@ -155,6 +155,13 @@ def _advance(rec: Record, position: int) -> None:
 
 
 @kernel
+def _stood_still(rec: Record, gap: int, now: float) -> bool:
+    if gap < STAMP_JUMP_SAMPLES or rec.play_at > rec.newest_end:
+        return False
+    return gap <= int((now - rec.arrived_before) * SAMPLE_RATE) + CLOSE_GAP_AFTER_SAMPLES // 2
+
+
+@kernel
 def put(
     rec: Record, payloads: NDArray[np.uint8], timestamp_ms: int, payload: NDArray[np.uint8], now: float
 ) -> None:
@@ -171,12 +178,8 @@ def put(
         offset = position - rec.newest_end
         position = rec.newest_end + (offset + n // 2) // n * n
         gap = position - rec.newest_end
-        waited = rec.held_run
-        slack = rec.max_depth
-        if gap >= STAMP_JUMP_SAMPLES and waited + slack < gap and rec.play_at <= rec.newest_end:
-            waited = int((now - rec.arrived_before) * SAMPLE_RATE)
-            slack = CLOSE_GAP_AFTER_SAMPLES
-        if waited >= CLOSE_GAP_AFTER_SAMPLES and 0 < gap <= waited + slack:
+        has_waited = rec.held_run >= CLOSE_GAP_AFTER_SAMPLES and gap <= rec.held_run + rec.max_depth
+        if gap > 0 and (has_waited or _stood_still(rec, gap, now)):
             rec.closed += gap
             rec.gaps_closed += 1
             position -= gap

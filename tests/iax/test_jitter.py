@@ -335,18 +335,19 @@ class TestHold:
         assert buffer.statistics().samples_lost == 0
         assert buffer.statistics().gaps_closed == (new_playout is JitterBuffer)
 
+    @pytest.mark.parametrize("stall_ms", [160, 200, 360, 900])
     @pytest.mark.parametrize("in_the_socket", [0, 1, 2])
     def test_a_stall_of_both_ends_costs_no_audio(
-        self, new_playout: type[Playout], in_the_socket: int
+        self, new_playout: type[Playout], in_the_socket: int, stall_ms: int
     ) -> None:
         """Two modems of one process, Asterisk between them: the reader stood still too, and has not waited;
         what lay in its socket came before the stall."""
         buffer = new_playout()
         heard: list[bytes] = []
         for n in range(150):
-            stall_s = 0.36 if n >= 50 - in_the_socket else 0
-            stamp_ms = n * 20 + (360 if n >= 50 else 0)
-            buffer.put(stamp_ms, block(n), max(n * 0.02 + stall_s, 1.36 if stall_s else 0))
+            stall_s = stall_ms / 1000 if n >= 50 - in_the_socket else 0
+            stamp_ms = n * 20 + (stall_ms if n >= 50 else 0)
+            buffer.put(stamp_ms, block(n), max(n * 0.02 + stall_s, 1 + stall_s if stall_s else 0))
             if n > DEPTH_BLOCKS and not buffer.hold(160):
                 heard.append(buffer.read(160)[0])
         numbers = [number_of(payload) for payload in heard if payload != SILENT]
