@@ -113,7 +113,7 @@ class Call(CallMachine):
         if chosen is None:
             self._refuse(causes.BEARER_NOT_AVAILABLE, "Unable to negotiate codec", now)
             return
-        self.format = chosen
+        self.format = self.jitter.format = chosen
         self.formats = tuple(format_ for format_ in self.formats if capable & format_)
         if check is None:
             self.tell(IncomingCall)

@@ -47,6 +47,7 @@ class CallMedia(Dialogue):
         """Keep all that is known of its voice in SEAT from now on."""
         self.seat = seat
         self._jitter = seat.playout
+        self._jitter.format = self.format
         self._timeline = timeline
         self.link.stamps = stamps
         seat.record.local = self.link.local
@@ -89,6 +90,7 @@ class CallMedia(Dialogue):
     @jitter.setter
     def jitter(self, playout: Playout) -> None:
         self._jitter = playout
+        playout.format = self.format
         self.voice_changed()
 
     # -- for the subclass

@@ -6,10 +6,16 @@ import random
 from collections import deque
 from itertools import pairwise
 
+import pytest
+
+from iax import Endpoint, IncomingCall
+from iax.elements import Element
 from iax.formats import ALAW, SLINEAR, ULAW
-from iax.frames import Address, FrameType, FullFrame, MiniFrame, decode_untrusted
+from iax.frames import Address, Command, FrameType, FullFrame, MiniFrame, decode_untrusted
 from iax.media import Unwrapper, VoiceSender
+from iax.media_table import MediaTable
 from iax.reliability import Link
+from tests.iax.rawpeer import SERVER, RawPeer
 
 SILENT = b"\xff" * 160
 
@@ -104,3 +110,15 @@ class TestUnwrapping:
         assert unwrap.full(top, 0.0) == top
         assert unwrap.full(20, 0.06) == top + 60
         assert unwrap.mini(40, 0.08) == top + 80
+
+
+@pytest.mark.parametrize("media", [None, MediaTable(2)], ids=["singly", "in a table"])
+def test_audio_is_in_the_calls_format_before_it_is_accepted(media: MediaTable | None) -> None:
+    peer = RawPeer(Endpoint(random.Random(1), accept_from=[SERVER], formats=[SLINEAR], media=media))
+    wanted = [(Element.VERSION, 2), (Element.FORMAT, int(SLINEAR)), (Element.CAPABILITY, int(SLINEAR))]
+    peer.send(Command.NEW, *wanted, destination=0)
+    (event,) = peer.events()
+    assert isinstance(event, IncomingCall)
+    outgoing = peer.endpoint.call(peer.config, "1", peer.now)
+    for call in (event.call, outgoing):
+        assert len(call.receive_audio()[0]) == 320
