@@ -64,6 +64,11 @@ class Arrivals:
         self._least, self._least_at = transit_s, now
 
     @property
+    def fastest_s(self) -> float:
+        """The least transit of this window and the last one."""
+        return self._least if self._floor is None else min(self._least, self._floor)
+
+    @property
     def lateness_p95_ms(self) -> float:
         """How late a frame is behind the fastest of its time, exceeded by 5 %."""
         wanted = 0.95 * self._count

@@ -24,8 +24,12 @@ that was stalled goes on where it stopped, yet stamps the time that has passed (
 Were the audio truly lost, a modem would miss the same bits either way, and keep its carrier only this way:
 20 ms are a whole number of symbols and of carrier cycles in every fax modulation."""
 STAMP_JUMP_SAMPLES = 8 * FRAME_SAMPLES
-"""From here on such a hole is also closed, before any of it is played, when nothing came for as long though
-the reader has not waited: a stall of the machine stops both ends of a call, and the reader stood, too."""
+JUMP_TO_JITTER = 4
+JUMP_EARLY_S = 0.04
+"""From the first on such a hole is closed without a wait, too, if none of it has been played, and it is
+neither disorder (so many times the path's jitter) nor a stamp from the future (earlier than any came). A
+machine that stalls, or gives its programs too little time, slows both ends of a call: then the reader stands
+still as well, and has not waited."""
 QUIET_RUN = 5
 """Frames of silence before the buffer may drop or insert one to come back to its depth."""
 ADJUST_SLACK_SAMPLES = 2 * FRAME_SAMPLES
@@ -88,7 +92,7 @@ class JitterBuffer(Playout):
             position = self._newest_end + (offset + n // 2) // n * n
             gap = position - self._newest_end
             has_waited = self._held_run >= CLOSE_GAP_AFTER_SAMPLES and gap <= self._held_run + self._max_depth
-            if gap > 0 and (has_waited or self._stood_still(gap, now)):
+            if gap > 0 and (has_waited or self._is_stamp_jump(gap, now - timestamp_ms / 1000)):
                 self._closed += gap
                 self._gaps_closed += 1
                 position -= gap
@@ -130,11 +134,13 @@ class JitterBuffer(Playout):
             self._samples_dropped += backlog - self.depth_samples
             self._advance(self._newest_end - self.depth_samples)
 
-    def _stood_still(self, gap: int, now: float) -> bool:
-        """Whether nothing has come for about as long as the hole is, and none of it has been played."""
-        if gap < STAMP_JUMP_SAMPLES or self._read is None or self._read > self._newest_end:
-            return False
-        return gap <= self._samples_since_arrival(now) + CLOSE_GAP_AFTER_SAMPLES // 2
+    def _is_stamp_jump(self, gap: int, transit_s: float) -> bool:
+        return (
+            self._read is not None
+            and self._read <= self._newest_end
+            and gap >= max(STAMP_JUMP_SAMPLES, JUMP_TO_JITTER * self._jitter * SAMPLE_RATE)
+            and transit_s >= self._arrivals.fastest_s - JUMP_EARLY_S
+        )
 
     def comfort_noise(self) -> None:
         """Note that the peer has announced silence."""

@@ -14,7 +14,9 @@ from iax.formats import FRAME_SAMPLES, SAMPLE_RATE, SAMPLES_PER_MS, Format
 from iax.jitter import (
     ADJUST_SLACK_SAMPLES,
     CLOSE_GAP_AFTER_SAMPLES,
+    JUMP_EARLY_S,
     JUMP_RUN,
+    JUMP_TO_JITTER,
     LATE_RUN,
     MAX_FRAMES,
     MAX_JUMP_SAMPLES,
@@ -48,9 +50,6 @@ def note_arrival(rec: Record, timestamp_ms: int, now: float) -> None:
         rec.jitter_s += (abs(transit - rec.transit_s) - rec.jitter_s) / 16
     rec.transit_s = transit
     rec.has_transit = 1
-    if now > rec.arrived_at:
-        rec.arrived_before = rec.arrived_at if rec.arrived_at else now
-        rec.arrived_at = now
     if not rec.has_window or now >= rec.window_ends:
         if rec.has_window:
             if rec.n_points:
@@ -155,10 +154,13 @@ def _advance(rec: Record, position: int) -> None:
 
 
 @kernel
-def _stood_still(rec: Record, gap: int, now: float) -> bool:
-    if gap < STAMP_JUMP_SAMPLES or rec.play_at > rec.newest_end:
-        return False
-    return gap <= int((now - rec.arrived_before) * SAMPLE_RATE) + CLOSE_GAP_AFTER_SAMPLES // 2
+def _is_stamp_jump(rec: Record, gap: int, transit_s: float) -> bool:
+    fastest = min(rec.least, rec.floor_s) if rec.has_floor else rec.least
+    return bool(
+        rec.play_at <= rec.newest_end
+        and gap >= max(STAMP_JUMP_SAMPLES, JUMP_TO_JITTER * rec.jitter_s * SAMPLE_RATE)
+        and transit_s >= fastest - JUMP_EARLY_S
+    )
 
 
 @kernel
@@ -179,7 +181,7 @@ def put(
         position = rec.newest_end + (offset + n // 2) // n * n
         gap = position - rec.newest_end
         has_waited = rec.held_run >= CLOSE_GAP_AFTER_SAMPLES and gap <= rec.held_run + rec.max_depth
-        if gap > 0 and (has_waited or _stood_still(rec, gap, now)):
+        if gap > 0 and (has_waited or _is_stamp_jump(rec, gap, now - timestamp_ms / 1000)):
             rec.closed += gap
             rec.gaps_closed += 1
             position -= gap

@@ -64,7 +64,6 @@ class Playout(ABC):
         self._samples_held = self._held_run = self._gaps_closed = 0
         self._jitter = 0.0
         self._transit: float | None = None
-        self._arrived_at = self._arrived_before = 0.0
         self._arrivals = Arrivals()
 
     @property
@@ -150,11 +149,4 @@ class Playout(ABC):
         if self._transit is not None:
             self._jitter += (abs(transit - self._transit) - self._jitter) / 16
         self._transit = transit
-        if now > self._arrived_at:
-            self._arrived_before, self._arrived_at = self._arrived_at or now, now
         self._arrivals.note(transit, now)
-
-    def _samples_since_arrival(self, now: float) -> int:
-        """How long at most nothing has come. What came last may have lain in the socket since the time
-        before."""
-        return int((now - self._arrived_before) * SAMPLE_RATE)

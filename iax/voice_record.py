@@ -40,8 +40,6 @@ VOICE = np.dtype(
         ("jitter_s", "f8"),
         ("has_transit", "u1"),
         ("transit_s", "f8"),
-        ("arrived_at", "f8"),
-        ("arrived_before", "f8"),
         # Arrivals
         ("has_window", "u1"),
         ("window_ends", "f8"),
