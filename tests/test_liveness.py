@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from cusemodem.liveness import Liveness
-from cusemodem.worker_children import STALE_S, Child
+from cusemodem.worker_children import STALE_S, START_STALE_S, Child
 
 
 class Pipe:
@@ -58,4 +58,5 @@ def test_the_watchdog_is_fed_only_by_a_worker_that_ticks_reads_and_tells() -> No
     child.ticking = True
     assert not child.alive(100.0 + STALE_S)
     child.started = False
-    assert child.alive(200.0), "while it starts, other limits hold"
+    assert child.alive(99.0 + START_STALE_S), "a start takes longer"
+    assert not child.alive(100.0 + START_STALE_S), "but says something"
