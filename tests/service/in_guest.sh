@@ -9,19 +9,21 @@ cat > /usr/local/bin/cusemodem <<WRAP
 PYTHONPATH=$repository exec $python -c 'import sys; from cusemodem.cli import main; sys.exit(main())' "\$@"
 WRAP
 chmod +x /usr/local/bin/cusemodem
-install -m 644 "$repository/systemd/sysusers.conf" /usr/lib/sysusers.d/cusemodem.conf
-systemd-sysusers
-install -m 644 "$repository"/systemd/cusemodem*.service /etc/systemd/system/
-# With a program that comes with the port, in the place of HylaFAX's.
-sed 's/^#ENV{SYSTEMD_WANTS}/ENV{SYSTEMD_WANTS}/' "$repository/udev/60-cusemodem.rules" \
-    > /etc/udev/rules.d/60-cusemodem.rules
-printf '[Service]\nExecStart=/bin/sleep infinity\n' > /etc/systemd/system/faxgetty@.service
-mkdir -p /etc/systemd/system/faxgetty@.service.d
-install -m 644 "$repository/systemd/faxgetty@.service.d/cusemodem.conf" /etc/systemd/system/faxgetty@.service.d/
-udevadm control --reload
-udevadm trigger --action=add --subsystem-match=misc --sysname-match=cuse
-udevadm settle
+# What the README tells a user to type, word for word, from its own lines.
+readme() {  # PATTERN
+    grep -E "^    ($1)" "$repository/README.md" | sed 's/^    //; s/ttyIAX0/ttyIAX1/g' > /tmp/readme.sh
+    bash -eu /tmp/readme.sh
+}
+ln -s "$repository" /opt/cusemodem-source
+readme 'cd /opt/cusemodem-source|install -D|udevadm'
 echo "cuse: $(stat -c '%G %a' /dev/cuse)"
+echo "module at boot: $(systemd-analyze cat-config modules-load.d | grep -cx cuse)"
+install -m 644 "$repository"/systemd/cusemodem*.service /etc/systemd/system/
+# A unit that is not bound to its port, but by our drop-in.
+printf '[Service]\nExecStart=/bin/sleep infinity\n' > /etc/systemd/system/otherfax@.service
+install -D -m 644 "$repository/systemd/faxgetty@.service.d/cusemodem.conf" \
+    /etc/systemd/system/otherfax@.service.d/cusemodem.conf
+"$repository/tests/bed/guest-packages" unpack hylafax
 mkdir -p /etc/cusemodem/modems
 for k in 0 1; do
     printf '[modem]\npeername = fax%s\nport = 457%s\nserver = 127.0.0.1:9\n' $k $k > /etc/cusemodem/modems/ttyIAX$k
@@ -53,8 +55,14 @@ udevadm settle
 echo "udev: $(stat -c '%U %G %a' /dev/ttyIAX0) $(readlink -f /dev/serial/by-id/cusemodem-ttyIAX0)"
 echo "properties: $(udevadm info -q property /dev/ttyIAX0 | grep -E '^(ID_MM|ID_SERIAL|TAGS)' | sort | tr '\n' ' ')"
 echo "device unit: $(systemctl show -P ActiveState dev-ttyIAX0.device)"
-getty=$(systemctl show -P MainPID faxgetty@ttyIAX0)
-echo "faxgetty: $(systemctl show -P ActiveState faxgetty@ttyIAX0)"
+systemctl start otherfax@ttyIAX0
+echo "unit with our drop-in: $(systemctl show -P ActiveState otherfax@ttyIAX0)"
+began=$(date +%s)
+readme 'cusemodem config hylafax|systemctl restart hylafax'
+for _ in $(seq 300); do grep -q 'Running and idle' /var/spool/hylafax/status/ttyIAX1 2>/dev/null && break; sleep 0.1; done
+unit=$(systemctl show -P FragmentPath faxgetty@ttyIAX1)$(systemctl show -P DropInPaths faxgetty@ttyIAX1)
+echo "faxgetty by the README: $(systemctl show -P ActiveState faxgetty@ttyIAX1) $(cat /var/spool/hylafax/status/ttyIAX1) ($unit)"
+echo "faxgetty is idle after: $(($(date +%s) - began)) s"
 PYTHONPATH=$repository
 export PYTHONPATH
 coproc holder { cd "$repository" && exec "$python" -m tests.service.port_holder /dev/ttyIAX0; }
@@ -72,9 +80,23 @@ echo "nice: $(awk '{print $19}' "/proc/$pid/stat")"
 cusemodem status | grep -c 'ready' | sed 's/^/ready lines: /'
 printf '[modem]\npeername = fax2\nport = 4572\nserver = 127.0.0.1:9\n' > /etc/cusemodem/modems/ttyIAX2
 rm /etc/cusemodem/modems/ttyIAX1
+# As docs/hylafax.md has it: every port that appears brings its faxgetty.
+sed -n "s/^    \(sed -i .*SYSTEMD_WANTS\)/\1/p" "$repository/docs/hylafax.md" > /tmp/guide.sh
+bash -eu /tmp/guide.sh
 systemctl reload cusemodem
 for _ in $(seq 100); do [ -c /dev/ttyIAX2 ] && [ ! -e /dev/ttyIAX1 ] && break; sleep 0.1; done
 echo "after reload: $(cd /dev; echo ttyIAX*)"
+gone() {  # UNIT: it does not run; faxgetty's own end, when its port is gone before systemd acts, is no failure here
+    for _ in $(seq 100); do
+        case $(systemctl show -P ActiveState "$1") in inactive | failed) echo gone; return ;; esac
+        sleep 0.1
+    done
+    systemctl show -P ActiveState "$1"
+}
+echo "faxgetty of the port that went: $(gone faxgetty@ttyIAX1)"
+for _ in $(seq 100); do [ "$(systemctl show -P ActiveState faxgetty@ttyIAX2)" = active ] && break; sleep 0.1; done
+getty=$(systemctl show -P MainPID faxgetty@ttyIAX2)
+echo "faxgetty of the port that came: $(systemctl show -P ActiveState faxgetty@ttyIAX2)"
 systemctl start cusemodem-status.service || systemctl status cusemodem-status --no-pager
 echo "status file: $(cat /run/cusemodem/lines/ttyIAX0/status)"
 echo "metrics: $(setpriv --reuid nobody --clear-groups grep -c '^cusemodem_line_ready' /run/cusemodem/service/metrics)"
@@ -114,10 +136,15 @@ holding "after kill -9 of the worker"
 [ "$(stat -c '%i %U %a' /dev/ttyIAX0)" = "$before" ] && echo "node: the same all the time"
 echo "device unit: $(systemctl show -P ActiveState dev-ttyIAX0.device) since before"
 echo "stored: $(systemctl show -P NFileDescriptorStore cusemodem)"
-[ "$(systemctl show -P MainPID faxgetty@ttyIAX0)" = "$getty" ] && echo "faxgetty: the same all the time"
+[ "$(systemctl show -P MainPID faxgetty@ttyIAX2)" = "$getty" ] && echo "faxgetty: the same all the time"
 systemctl stop cusemodem
 for _ in $(seq 50); do [ ! -e /dev/ttyIAX0 ] && break; sleep 0.1; done
 echo "status unit: $(systemctl show -P ActiveState cusemodem-status) mounts $(grep -c /run/cusemodem /proc/mounts || true)"
-echo "faxgetty after stop: $(systemctl show -P ActiveState faxgetty@ttyIAX0)"
+echo "faxgetty after stop: $(gone faxgetty@ttyIAX2)"
+echo "unit with our drop-in, after stop: $(gone otherfax@ttyIAX0)"
 echo "stopped: $(systemctl show -P Result cusemodem) $(find /dev -name 'ttyIAX*' | wc -l) nodes"
+systemctl start cusemodem
+for _ in $(seq 100); do [ "$(systemctl show -P ActiveState faxgetty@ttyIAX2)" = active ] && break; sleep 0.1; done
+echo "faxgetty after the next start: $(systemctl show -P ActiveState faxgetty@ttyIAX2)"
+systemctl stop cusemodem
 echo "all done"
