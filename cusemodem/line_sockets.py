@@ -81,7 +81,6 @@ class LineSockets:
         shared.n_lines -= 1
         if shared.n_lines == 0:
             shared.watch.cancel()
-            trio.lowlevel.notify_closing(shared.socket.fileno())
             shared.socket.close()
             del self._sockets[shared.key]
 

@@ -92,7 +92,9 @@ class Socket:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Close it."""
+        """Close it; whoever waits for it gets trio.ClosedResourceError."""
+        if self._socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._socket.fileno())
         self._socket.close()
 
     def __enter__(self) -> Socket:
@@ -104,7 +106,9 @@ class Socket:
         self.close()
 
     async def wait_readable(self) -> None:
-        """Wait until a datagram is there."""
+        """Wait until a datagram is there. Raises trio.ClosedResourceError when closed, before or meanwhile."""
+        if self._socket.fileno() < 0:
+            raise trio.ClosedResourceError("this socket is closed")
         await trio.lowlevel.wait_readable(self._socket.fileno())
 
     def drain(self, core: DatagramCore, now: float) -> int:

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 import trio
+import trio.testing
 
 from iax import Account, CallAnswered, CallEnded, CallState, Endpoint, Event, PeerConfig, Registered
 from iax.exchange_server import serve
@@ -43,6 +44,25 @@ async def test_datagrams_pass_in_order_and_whole() -> None:
         assert there.drain(sink, 7.0) == 200
         assert [datagram for datagram, _, _ in sink.received] == expected
         assert {(addr, now) for _, addr, now in sink.received} == {(here.address, 7.0)}
+
+
+async def test_who_waits_for_a_socket_is_told_that_it_was_closed() -> None:
+    sockets = [await Socket.open("127.0.0.1", 0) for _ in range(2)]
+    told: list[str] = []
+
+    async def wait(socket: Socket, name: str) -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await socket.wait_readable()
+        told.append(name)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, sockets[0], "before")
+        await trio.testing.wait_all_tasks_blocked()
+        for socket in sockets:
+            socket.close()
+            socket.close()
+        nursery.start_soon(wait, sockets[1], "afterwards")
+    assert sorted(told) == ["afterwards", "before"]
 
 
 async def test_a_flood_is_read_in_batches() -> None:
