@@ -106,7 +106,7 @@ class Socket:
         self.close()
 
     async def wait_readable(self) -> None:
-        """Wait until a datagram is there. Raises trio.ClosedResourceError when closed, before or meanwhile."""
+        """Wait until a datagram is there. Raises trio.ClosedResourceError when it is closed."""
         if self._socket.fileno() < 0:
             raise trio.ClosedResourceError("this socket is closed")
         await trio.lowlevel.wait_readable(self._socket.fileno())
