@@ -90,7 +90,7 @@ async def _run(config: ModemConfig, service: ServiceConfig, background: Backgrou
     notices = Notices()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(worker.run)
+            nursery.start_soon(_serve, worker, nursery)
             served = await _first_try(worker, config.name)
             if served.state is LineState.FAILED:
                 _complain(f"{config.name}: {served.reason}")
@@ -102,8 +102,6 @@ async def _run(config: ModemConfig, service: ServiceConfig, background: Backgrou
             await _until_told(signals, worker, served, keep=keep)
             notices.tell("STOPPING=1")
             worker.stop(keep=keep)
-            await _end(worker)
-            nursery.cancel_scope.cancel()
     archive.close()
     return 0
 
@@ -129,9 +127,10 @@ async def _until_told(signals: AsyncIterator[int], worker: Worker, served: Serve
                 nursery.start_soon(on_hook)
 
 
-async def _end(worker: Worker) -> None:
-    while worker.served:  # noqa: ASYNC110 - nothing hurries
-        await trio.sleep(0.02)
+async def _serve(worker: Worker, nursery: trio.Nursery) -> None:
+    """Run it to its end, and end what watches it."""
+    await worker.run()
+    nursery.cancel_scope.cancel()
 
 
 async def _feed_watchdog(worker: Worker, notices: Notices) -> None:

@@ -47,8 +47,7 @@ class Arrivals:
             self._next_window(transit_s, now)
         elif transit_s < self._least:
             self._least, self._least_at = transit_s, now
-        floor = self._least if self._floor is None or self._least < self._floor else self._floor
-        late_ms = int((transit_s - floor) * 1000)
+        late_ms = int((transit_s - self.fastest_s) * 1000)
         self._bins[late_ms if late_ms < N_BINS else N_BINS - 1] += 1
         self._count += 1
 

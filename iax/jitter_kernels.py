@@ -43,6 +43,11 @@ QUIET = _quiet
 
 
 @kernel
+def _fastest_s(rec: Record) -> float:
+    return float(min(rec.least, rec.floor_s) if rec.has_floor else rec.least)
+
+
+@kernel
 def note_arrival(rec: Record, timestamp_ms: int, now: float) -> None:
     """Playout._note_arrival."""
     transit = now - timestamp_ms / 1000
@@ -74,8 +79,7 @@ def note_arrival(rec: Record, timestamp_ms: int, now: float) -> None:
     elif transit < rec.least:
         rec.least = transit
         rec.least_at = now
-    floor = rec.least if not rec.has_floor or rec.least < rec.floor_s else rec.floor_s
-    late_ms = int((transit - floor) * 1000)
+    late_ms = int((transit - _fastest_s(rec)) * 1000)
     rec.bins[late_ms if late_ms < N_BINS else N_BINS - 1] += 1
     rec.n_binned += 1
 
@@ -155,11 +159,10 @@ def _advance(rec: Record, position: int) -> None:
 
 @kernel
 def _is_stamp_jump(rec: Record, gap: int, transit_s: float) -> bool:
-    fastest = min(rec.least, rec.floor_s) if rec.has_floor else rec.least
     return bool(
         rec.play_at <= rec.newest_end
         and gap >= max(STAMP_JUMP_SAMPLES, JUMP_TO_JITTER * rec.jitter_s * SAMPLE_RATE)
-        and transit_s >= fastest - JUMP_EARLY_S
+        and transit_s >= _fastest_s(rec) - JUMP_EARLY_S
     )
 
 
